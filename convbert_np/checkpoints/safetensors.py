@@ -1,0 +1,254 @@
+"""The safetensors format, read without copying and written in the layout of the official library.
+
+A file is: the length n of the header, 8 bytes, little-endian; the header, n bytes of UTF-8 JSON that begin
+with "{" and may end with spaces; the values of all tensors, little-endian, in C order. The header maps each
+tensor's name to its "dtype", its "shape" and its "data_offsets" [begin, end) counted from the end of the
+header, and "__metadata__" to a dict from string to string. The tensors cover the rest of the file without gap
+or overlap.
+
+Nothing in a file is believed: every number is compared with the size of the file before it is used.
+
+Source: the format description and the behaviour of the safetensors library (0.8.0).
+"""
+
+import json
+import mmap
+import os
+import struct
+from collections.abc import Mapping
+from math import prod
+from typing import Any, NamedTuple, TypeGuard
+
+import numpy as np
+
+from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.files import atomic_write
+
+DTYPES = {  # in the order in which the official library lays out a file
+    "U64": "<u8",
+    "I64": "<i8",
+    "F64": "<f8",
+    "C64": "<c8",
+    "F32": "<f4",
+    "U32": "<u4",
+    "I32": "<i4",
+    "BF16": "<u2",  # the upper half of a float32, for which NumPy has no type
+    "F16": "<f2",
+    "U16": "<u2",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
+RANKS = {name: rank for rank, name in enumerate(DTYPES)}
+LENGTH = struct.Struct("<Q")
+LONGEST_HEADER = 100_000_000  # the official library's limit
+MOST_AXES = 64  # NumPy's limit
+METADATA = "__metadata__"
+
+
+class Entry(NamedTuple):
+    """One tensor of a header: its type ("F32", ...), its shape, and where its bytes lie after the header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+class Header(NamedTuple):
+    """A whole header: the tensors in the file's order, the metadata, and the offset of the first value."""
+
+    tensors: dict[str, Entry]
+    metadata: dict[str, str]
+    start: int
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Read every tensor of a file, by name.
+
+    The arrays are read-only views of the memory-mapped file: nothing is copied and only what is used is
+    loaded. The file stays open while an array lives, and must not be changed in place meanwhile
+    (`write_safetensors` replaces, which is safe). BF16, which NumPy lacks, is the exception: it is converted
+    to a new float32 array.
+
+    Raises CheckpointError for a file that is not a valid safetensors file, OSError for one that cannot be
+    opened.
+    """
+    with open(path, "rb") as file:
+        header = parse_header(path, file)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    values = np.frombuffer(mapped, np.uint8)[header.start :]
+    return {name: view(path, name, entry, values) for name, entry in header.tensors.items()}
+
+
+def read_header(path: str | os.PathLike[str]) -> Header:
+    """Read and check the names, types, shapes and places of a file's tensors, and its metadata; no values.
+
+    Raises CheckpointError for a file that is not a valid safetensors file, OSError for one that cannot be
+    opened.
+    """
+    with open(path, "rb") as file:
+        return parse_header(path, file)
+
+
+def write_safetensors(
+    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write arrays by name; the file appears whole or not at all.
+
+    The bytes are those of the official library: tensors sorted by type (U64, I64, F64, ... BOOL) and then by
+    name, the header padded with spaces to a multiple of 8, so that every value is aligned. Raises TypeError,
+    before anything is written, for a name or metadata that is not a string, and for a value that is no array
+    of a type in DTYPES.
+    """
+    types = {name: type_name(name, array) for name, array in tensors.items()}
+    names = sorted(tensors, key=lambda name: (RANKS[types[name]], name))
+    header: dict[str, Any] = {} if metadata is None else {METADATA: check_strings(metadata)}
+    end = 0
+    for name in names:
+        begin, end = end, end + tensors[name].nbytes
+        shape = list(tensors[name].shape)
+        header[name] = {"dtype": types[name], "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    with atomic_write(path) as file:
+        file.write(LENGTH.pack(len(text)) + text)
+        for name in names:
+            little = np.dtype(DTYPES[types[name]])
+            file.write(np.ascontiguousarray(tensors[name], dtype=little).reshape(-1).view(np.uint8).data)
+
+
+def parse_header(path: str | os.PathLike[str], file: Any) -> Header:
+    """Read the header of an open file and check it against the size of the file."""
+    size = os.fstat(file.fileno()).st_size
+    prefix = file.read(LENGTH.size)
+    if len(prefix) < LENGTH.size:
+        raise CheckpointError(path, f"{size} bytes are too few for a safetensors file")
+    (length,) = LENGTH.unpack(prefix)
+    if length > min(LONGEST_HEADER, size - LENGTH.size):
+        raise CheckpointError(path, f"the header's length {length} does not fit into the file's {size} bytes")
+    content = parse_json(path, file.read(length))
+    metadata = content.pop(METADATA, {})
+    if not is_string_dict(metadata):
+        raise CheckpointError(path, f"{METADATA} is not a dict from string to string")
+    tensors = {name: parse_entry(path, name, value) for name, value in content.items()}
+    start = LENGTH.size + length
+    check_layout(path, tensors, size - start)
+    return Header(tensors, metadata, start)
+
+
+def parse_json(path: str | os.PathLike[str], text: bytes) -> dict[str, Any]:
+    """The JSON object in the header; every name in it is unique and can be printed."""
+    if not text.startswith(b"{"):
+        raise CheckpointError(path, "the header does not begin with '{': this is no safetensors file")
+    try:
+        return json.loads(text.decode(), object_pairs_hook=unique_keys, parse_constant=refuse_constant)
+    except RecursionError:
+        raise CheckpointError(path, "the header is nested too deeply") from None
+    except ValueError as error:
+        raise CheckpointError(path, f"the header is not valid JSON: {error}") from None
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a dict; ValueError if a key repeats or is no Unicode text."""
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        key.encode("utf-8")
+        if key in content:
+            raise ValueError(f"the key {key!r:.200} occurs twice")
+        content[key] = value
+    return content
+
+
+def refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN and Infinity, which Python's parser takes for JSON."""
+    raise ValueError(f"{name} is no JSON")
+
+
+def parse_entry(path: str | os.PathLike[str], name: str, value: Any) -> Entry:
+    """Check one tensor's entry by itself: its fields, and that its extent is what its type and shape need."""
+    if not isinstance(value, dict):
+        raise CheckpointError(path, "its entry is not a dict", name)
+    dtype, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise CheckpointError(path, f"the dtype {dtype!r:.80} is unknown", name)
+    if not is_sizes(shape) or len(shape) > MOST_AXES:
+        raise CheckpointError(path, f"{shape!r:.80} is no shape of at most {MOST_AXES} axes", name)
+    if not is_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise CheckpointError(path, f"data_offsets {offsets!r:.80} are not [begin, end]", name)
+    needed = prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    if needed != offsets[1] - offsets[0]:
+        reason = f"{dtype} {shape!r:.80} needs {needed!r:.40} bytes, not data_offsets {offsets}"
+        raise CheckpointError(path, reason, name)
+    return Entry(dtype, tuple(shape), *offsets)
+
+
+def is_sizes(value: Any) -> TypeGuard[list[int]]:
+    """Whether the value is a list of integers in [0, 2^63)."""
+    return isinstance(value, list) and all(type(size) is int and 0 <= size < 2**63 for size in value)
+
+
+def check_layout(path: str | os.PathLike[str], tensors: Mapping[str, Entry], size: int) -> None:
+    """Check that the tensors cover the `size` bytes after the header, each byte once."""
+    covered = 0
+    for name, entry in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
+        extent = f"data_offsets [{entry.begin}, {entry.end}]"
+        if entry.begin != covered:
+            fault = "leave a gap after" if entry.begin > covered else "overlap the tensors before"
+            raise CheckpointError(path, f"{extent} {fault} byte {covered}", name)
+        if entry.end > size:
+            raise CheckpointError(path, f"{extent} exceed the {size} bytes there are", name)
+        covered = entry.end
+    if covered != size:
+        raise CheckpointError(path, f"{size - covered} bytes at the end belong to no tensor")
+
+
+def view(path: str | os.PathLike[str], name: str, entry: Entry, values: np.ndarray) -> np.ndarray:
+    """One tensor as a view of the bytes after the header; a float32 copy if it is BF16."""
+    raw = values[entry.begin : entry.end]
+    if entry.dtype == "BOOL" and raw.size and raw.max() > 1:
+        raise CheckpointError(path, "a BOOL is neither 0 nor 1", name)
+    try:
+        array = raw.view(DTYPES[entry.dtype]).reshape(entry.shape)
+    except ValueError as error:  # an empty tensor whose other sizes are beyond NumPy's
+        raise CheckpointError(path, f"the shape {entry.shape} is impossible: {error}", name) from None
+    return bfloat16_to_float32(array) if entry.dtype == "BF16" else array
+
+
+def bfloat16_to_float32(halves: np.ndarray) -> np.ndarray:
+    """The float32 numbers, read-only, whose upper 16 bits are given as uint16; exact."""
+    array = np.left_shift(halves, 16, dtype=np.uint32).view(np.float32)
+    array.flags.writeable = False
+    return array
+
+
+def type_name(name: object, array: object) -> str:
+    """The format's name for an array's type; TypeError if the tensor's name or type is impossible."""
+    if not isinstance(name, str) or name == METADATA:
+        raise TypeError(f"a tensor's name must be a string other than {METADATA}, not {name!r}")
+    check_strings({name: ""})
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"tensor {name!r} must be a NumPy array, not {type(array).__name__}")
+    found = NAMES.get(array.dtype.newbyteorder("<"))
+    if found is None:
+        raise TypeError(f"tensor {name!r} has the dtype {array.dtype}, which safetensors cannot hold")
+    return found
+
+
+def is_string_dict(value: Any) -> bool:
+    """Whether the value is a dict from string to string."""
+    return isinstance(value, dict) and all(isinstance(text, str) for pair in value.items() for text in pair)
+
+
+def check_strings(metadata: Mapping[str, str]) -> dict[str, str]:
+    """A dict of the metadata; TypeError if a key or a value is not a string of Unicode characters."""
+    metadata = dict(metadata)
+    if not is_string_dict(metadata):
+        raise TypeError(f"metadata must map strings to strings, not {metadata!r:.200}")
+    try:
+        "".join([*metadata, *metadata.values()]).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise TypeError(f"names and metadata must be Unicode text: {error}") from None
+    return metadata

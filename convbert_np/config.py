@@ -1,0 +1,282 @@
+"""ConvBertConfig: the sizes and settings of a model, read from and written to the config.json of the reference library."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from convbert_np.files import write_text
+from convbert_np.ops.activations import ACTIVATIONS
+
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+
+
+class ConvBertConfig:
+    """The configuration of a ConvBERT, with the fields and defaults of transformers 4.37.2; the defaults are ConvBERT-base.
+
+    Fields of every pretrained model that matter here (`num_labels`, `id2label`, `label2id`, `problem_type`, `return_dict`,
+    `output_attentions`, `output_hidden_states`, `tie_word_embeddings`, `summary_type`, ...) are given by keyword. A field that
+    this class does not know is kept, readable as an attribute, and written back by `to_dict` and `save_pretrained`.
+
+    The mixed attention derives three sizes: `num_heads` N = max(1, num_attention_heads // head_ratio) heads of each kind, of
+    `head_size` d = hidden_size // N // 2 channels, in all `all_head_size` A = N*d = hidden_size / 2 channels of each kind.
+
+    Raises ValueError or TypeError, naming the field, for a configuration that no model can have.
+    Source: ConvBertConfig and PretrainedConfig in transformers 4.37.2.
+    """
+
+    model_type = "convbert"
+
+    def __init__(
+        self,
+        vocab_size: int = 30522,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: str = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        initializer_range: float = 0.02,
+        layer_norm_eps: float = 1e-12,
+        pad_token_id: int | None = 1,
+        bos_token_id: int | None = 0,
+        eos_token_id: int | None = 2,
+        embedding_size: int = 768,
+        head_ratio: int = 2,
+        conv_kernel_size: int = 9,
+        num_groups: int = 1,
+        classifier_dropout: float | None = None,
+        **shared: Any,
+    ):
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.pad_token_id = pad_token_id
+        self.bos_token_id = bos_token_id
+        self.eos_token_id = eos_token_id
+        self.embedding_size = embedding_size
+        self.head_ratio = head_ratio
+        self.conv_kernel_size = conv_kernel_size
+        self.num_groups = num_groups
+        self.classifier_dropout = classifier_dropout
+        self._set_shared(dict(shared))
+        self.validate()
+
+    def _set_shared(self, shared: dict[str, Any]) -> None:
+        """The fields of every pretrained model, then whatever else was given."""
+        self.return_dict = shared.pop("return_dict", True)
+        self.output_attentions = shared.pop("output_attentions", False)
+        self.output_hidden_states = shared.pop("output_hidden_states", False)
+        self.tie_word_embeddings = shared.pop("tie_word_embeddings", True)
+        self.chunk_size_feed_forward = shared.pop("chunk_size_feed_forward", 0)
+        self.is_decoder = shared.pop("is_decoder", False)
+        self.add_cross_attention = shared.pop("add_cross_attention", False)
+        self.problem_type = shared.pop("problem_type", None)
+        self.architectures = shared.pop("architectures", None)
+        id2label, label2id = shared.pop("id2label", None), shared.pop("label2id", None)
+        num_labels = shared.pop("num_labels", None)
+        for name, labels in (("id2label", id2label), ("label2id", label2id)):
+            if labels is not None and not isinstance(labels, dict):
+                raise TypeError(f"{name}: must be a dict, got {labels!r}")
+        if id2label is None:
+            self.num_labels = 2 if num_labels is None else num_labels
+            self.label2id = self.label2id if label2id is None else label2id
+        else:
+            if num_labels not in (None, len(id2label)):
+                raise ValueError(f"num_labels: is {num_labels}, but id2label names {len(id2label)} labels: {id2label}")
+            self.id2label = {int(index): label for index, label in id2label.items()}
+            self.label2id = {v: k for k, v in self.id2label.items()} if label2id is None else label2id
+        shared.pop("model_type", None)
+        for name, value in shared.items():
+            if isinstance(getattr(type(self), name, None), property) or callable(getattr(self, name, None)):
+                raise ValueError(f"{name}: is a name that the configuration computes itself; it cannot be a field")
+            setattr(self, name, value)
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels a classifier tells apart: the length of `id2label`. Setting it renames them LABEL_0, LABEL_1, ..."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, number: int) -> None:
+        check_integer("num_labels", number)
+        if len(getattr(self, "id2label", ())) != number:
+            self.id2label = {index: f"LABEL_{index}" for index in range(number)}
+            self.label2id = {label: index for index, label in self.id2label.items()}
+
+    @property
+    def use_return_dict(self) -> bool:
+        """Whether a call returns an output object rather than a tuple, unless told otherwise: `return_dict`."""
+        return self.return_dict
+
+    @property
+    def num_heads(self) -> int:
+        """N: how many attention heads, and as many convolution heads, a layer has."""
+        return max(1, self.num_attention_heads // self.head_ratio)
+
+    @property
+    def head_size(self) -> int:
+        """d: the channels of one head."""
+        return self.hidden_size // self.num_heads // 2
+
+    @property
+    def all_head_size(self) -> int:
+        """A = N*d: the channels of all attention heads together, and of all convolution heads together."""
+        return self.num_heads * self.head_size
+
+    def validate(self) -> None:
+        """Raise ValueError or TypeError, naming the field, if no model can be built from this configuration."""
+        for name in (
+            "vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
+            "type_vocab_size", "embedding_size", "head_ratio", "conv_kernel_size", "num_groups",
+        ):  # fmt: skip
+            check_integer(name, getattr(self, name))
+        check_integer("num_hidden_layers", self.num_hidden_layers, least=0)
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
+            check_probability(name, getattr(self, name), optional=name == "classifier_dropout")
+        for name in ("initializer_range", "layer_norm_eps"):
+            check_nonnegative(name, getattr(self, name))
+        self._validate_sizes()
+        self._validate_choices()
+
+    def _validate_sizes(self) -> None:
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size: {self.hidden_size} is not divisible by the {self.num_heads} heads of each kind "
+                f"(num_attention_heads {self.num_attention_heads} // head_ratio {self.head_ratio})"
+            )
+        if (self.hidden_size // self.num_heads) % 2:
+            raise ValueError(
+                f"hidden_size: {self.hidden_size} / {self.num_heads} heads of each kind = "
+                f"{self.hidden_size // self.num_heads} channels, which must be even: one half attends, the other convolves"
+            )
+        if self.conv_kernel_size % 2 == 0:
+            raise ValueError(f"conv_kernel_size: must be odd, so that a window has a centre, got {self.conv_kernel_size}")
+        for name in ("hidden_size", "intermediate_size"):
+            if getattr(self, name) % self.num_groups:
+                raise ValueError(f"num_groups: {self.num_groups} does not divide {name} {getattr(self, name)}")
+        if self.pad_token_id is not None:
+            check_integer("pad_token_id", self.pad_token_id, least=-self.vocab_size)
+            if self.pad_token_id >= self.vocab_size:
+                raise ValueError(f"pad_token_id: must be None or below vocab_size {self.vocab_size}, got {self.pad_token_id}")
+
+    def _validate_choices(self) -> None:
+        if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act: must be one of {sorted(ACTIVATIONS)}, got {self.hidden_act!r}")
+        if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
+            raise ValueError(f"problem_type: must be None or one of {PROBLEM_TYPES}, got {self.problem_type!r}")
+        if self.is_decoder or self.add_cross_attention:
+            raise ValueError(
+                "is_decoder / add_cross_attention: ConvBERT is an encoder only: its convolution sees the future, so that a "
+                "causal mask on the attention alone would not make it causal"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, unknown ones included, as values that JSON can hold; `from_dict` reads them back."""
+        return {"model_type": self.model_type} | {
+            name: {str(k): v for k, v in value.items()} if name == "id2label" else value
+            for name, value in vars(self).items()
+        }
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """The ConvBERT fields, and of the others only those that differ from their defaults: what config.json holds."""
+        default = ConvBertConfig()
+        own = vars(default).keys() - SHARED_FIELDS
+        reference = default.to_dict()
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name in own or name == "model_type" or name not in reference or value != reference[name]
+        }
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """The configuration as JSON text; with `use_diff` shared fields at their defaults are left out."""
+        fields = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(fields, indent=2, sort_keys=True) + "\n"
+
+    def to_json_file(self, path: str | os.PathLike, use_diff: bool = True) -> None:
+        """Write `to_json_string` to a file, whole or not at all."""
+        write_text(Path(path), self.to_json_string(use_diff))
+
+    def save_pretrained(self, directory: str | os.PathLike) -> None:
+        """Write config.json into a directory, which is made if need be."""
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        self.to_json_file(Path(directory) / "config.json")
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any], **overrides: Any) -> "ConvBertConfig":
+        """The configuration of a dict such as `to_dict` returns; keyword arguments win over its fields."""
+        if not isinstance(fields, dict):
+            raise TypeError(f"fields: must be a dict, got {type(fields).__name__}")
+        if "num_labels" in overrides:
+            fields = {name: value for name, value in fields.items() if name not in ("id2label", "label2id")}
+        model_type = fields.get("model_type", cls.model_type)
+        if model_type not in (cls.model_type, "conv_bert"):
+            raise ValueError(f"model_type: this is the configuration of a {model_type!r} model, not of a 'convbert'")
+        return cls(**(fields | overrides))
+
+    @classmethod
+    def from_json_file(cls, path: str | os.PathLike, **overrides: Any) -> "ConvBertConfig":
+        """The configuration of a JSON file. Raises ValueError if the file is not a JSON object."""
+        try:
+            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: is not valid JSON: {error}") from error
+        if not isinstance(fields, dict):
+            raise ValueError(f"{path}: must hold a JSON object, holds a {type(fields).__name__}")
+        return cls.from_dict(fields, **overrides)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike, **overrides: Any) -> "ConvBertConfig":
+        """The configuration in a model's directory (its config.json), or of a JSON file."""
+        path = Path(directory)
+        return cls.from_json_file(path / "config.json" if path.is_dir() else path, **overrides)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConvBertConfig) and self.to_dict() == other.to_dict()
+
+    def __repr__(self) -> str:
+        return f"ConvBertConfig {self.to_json_string()}"
+
+
+SHARED_FIELDS = {
+    "return_dict", "output_attentions", "output_hidden_states", "tie_word_embeddings", "chunk_size_feed_forward",
+    "is_decoder", "add_cross_attention", "problem_type", "architectures", "id2label", "label2id",
+}  # fmt: skip
+
+
+def check_integer(name: str, value: Any, least: int = 1) -> None:
+    """Raise TypeError or ValueError, naming the field, unless `value` is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: must be at least {least}, got {value}")
+
+
+def check_nonnegative(name: str, value: Any) -> None:
+    """Raise TypeError or ValueError, naming the field, unless `value` is a finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name}: must be a number, got {value!r}")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"{name}: must be finite and not negative, got {value}")
+
+
+def check_probability(name: str, value: Any, optional: bool = False) -> None:
+    """Raise TypeError or ValueError, naming the field, unless `value` is in [0, 1], or None where that is allowed."""
+    if value is None and optional:
+        return
+    check_nonnegative(name, value)
+    if value > 1:
+        raise ValueError(f"{name}: must be a probability between 0 and 1, got {value}")

@@ -1,0 +1,1 @@
+"""ConvBERT, composed of the ops in the order of the paper."""

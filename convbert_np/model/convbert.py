@@ -1,0 +1,76 @@
+"""The body of every ConvBERT: embeddings, projection, encoder."""
+
+from collections.abc import Container
+from typing import Any
+
+from convbert_np.config import ConvBertConfig
+from convbert_np.model.embeddings import embeddings, embeddings_backward
+from convbert_np.model.encoder import encoder, encoder_backward
+from convbert_np.ops.dropout import child
+from convbert_np.ops.linear import linear, linear_backward
+from convbert_np.tree import Tree, select
+
+BODY_OUTPUTS = ("hidden_states", "attentions", "dynamic_kernels")
+
+
+def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, collect: Container[str] = (), keep_cache=True):
+    r"""From ids to one vector per token.
+
+        e       = embeddings(ids)                                                       (1)
+        x_0     = e W^T + b                                       (only where E != H)   (2)
+        x_{i+1} = encoder_layer_i(x_i)                                                  (3)
+
+    `inputs` are those of `model.inputs.prepare`; `collect` names which of BODY_OUTPUTS to return. Without `keep_cache` each
+    layer's values are forgotten as soon as it is done.
+
+    Shapes : e (B, S, E), x_i (B, S, H).
+    Returns: x_L, the collected outputs (hidden_states x_0 ... x_L, the others one per layer), and the cache.
+    Cache  : embeddings, embeddings_project (if E != H), encoder.layer.<i>; None without keep_cache.
+    Source : ConvBertModel in transformers 4.37.2.
+    """
+    cache: Tree = {}
+    x, cache["embeddings"] = embeddings(
+        inputs["input_ids"], inputs["inputs_embeds"], inputs["token_type_ids"], inputs["position_ids"],
+        params["embeddings"], config, child(rng, "embeddings"),
+    )  # (1)  # fmt: skip
+    if "embeddings_project" in params:
+        x, cache["embeddings_project"] = linear(x, **params["embeddings_project"])  # (2)
+    collected: dict[str, list[Any]] = {name: [] for name in BODY_OUTPUTS if name in collect}
+    if "hidden_states" in collected:
+        collected["hidden_states"].append(x)
+    layers: Tree = {}
+
+    def visit(index, y, layer_cache):
+        mixed = layer_cache["attention"]["self"]
+        available = (y, mixed["attention_weights"], mixed["conv_kernel_layer"]["dynamic_kernel"])
+        for name, value in zip(BODY_OUTPUTS, available, strict=True):
+            if name in collected:
+                collected[name].append(value)
+        if keep_cache:
+            layers[str(index)] = layer_cache
+
+    head_masks, rng_encoder = inputs["head_masks"], child(rng, "encoder")
+    x = encoder(x, params["encoder"], config, inputs["mask"], head_masks, rng_encoder, visit)  # (3)
+    cache["encoder"] = {"layer": layers}
+    return x, {name: tuple(values) for name, values in collected.items()}, cache if keep_cache else None
+
+
+def convbert_backward(dx, cache, dhidden_states=None, dattentions=None, ddynamic_kernels=None, keep=None) -> Tree:
+    """Adjoint of `convbert`: from the gradient dx of x_L to that of everything.
+
+    The three dicts map an index to what the loss takes from that hidden state, attention or kernel directly. With `keep`, a tree
+    of parameters, only their gradients are returned.
+    """
+    dhidden_states = dict(dhidden_states or {})
+    last = len(cache["encoder"]["layer"])
+    dhidden_states[last] = dx + dhidden_states[last] if last in dhidden_states else dx
+    kept_layers = None if keep is None else keep["encoder"]
+    encoded = encoder_backward(dhidden_states, cache["encoder"], dattentions or {}, ddynamic_kernels or {}, kept_layers)  # (3)
+    grads: Tree = {"encoder": {"layer": encoded["layer"]}}
+    de = encoded["x"]
+    if "embeddings_project" in cache:
+        grads["embeddings_project"] = linear_backward(de, cache["embeddings_project"])  # (2)
+        de = grads["embeddings_project"]["x"]
+    grads["embeddings"] = embeddings_backward(de, cache["embeddings"])  # (1)
+    return grads if keep is None else select(grads, keep)
+

@@ -1,0 +1,80 @@
+"""The cotangents of a backward pass: what weight each output has in the number that is differentiated."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from convbert_np.model.inputs import as_array
+from convbert_np.model.output import ModelOutput
+from convbert_np.tree import Tree
+
+Indexed = dict[int, Any]
+
+
+def split_cotangents(
+    cotangents: Mapping[str, Any] | None, out: ModelOutput, outputs: tuple[str, ...], body_cache: Tree, dtype: Any
+) -> tuple[dict[str, Any], dict[str, Indexed]]:
+    """Check the cotangents and sort them: those of the loss and the head's outputs by name, those of the body's by index.
+
+    Without cotangents the loss alone counts, once. Raises ValueError that names the output, its shape and what was given.
+    """
+    direct: dict[str, Any] = {}
+    body: dict[str, Indexed] = {"dhidden_states": {}, "dattentions": {}, "ddynamic_kernels": {}}
+    if cotangents is None:
+        return {"loss": default_cotangent(out)}, body
+    shapes = body_shapes_of(body_cache)
+    for name, value in cotangents.items():
+        base, _, index = name.partition(".")
+        if not index and name in (*outputs, "loss"):
+            if getattr(out, name, None) is None:
+                raise ValueError(f"cotangents: there is no {name!r} in this output (no labels were given)")
+            direct[name] = checked(value, name, np.shape(out[name]), dtype)
+        elif base in shapes:
+            for position, one in by_index(base, index, value, len(shapes[base])).items():
+                if one is not None:
+                    body[f"d{base}"][position] = checked(one, f"{base}.{position}", shapes[base][position], dtype)
+        else:
+            allowed = [*(("loss",) if "loss" in dir(out) else ()), *outputs, *shapes]
+            raise ValueError(f"cotangents: {name!r} is not an output of this model; allowed are {allowed}")
+    return direct, body
+
+
+def default_cotangent(out: ModelOutput) -> Any:
+    """The cotangent of a loss that is one number: 1."""
+    loss = getattr(out, "loss", None)
+    if loss is None:
+        raise ValueError("out: has no loss, because no labels were given; say by `cotangents` what to differentiate")
+    if np.ndim(loss):
+        raise ValueError(f"out: has a loss per label, of shape {np.shape(loss)}; give cotangents={{'loss': ...}} of that shape")
+    return np.ones_like(loss)
+
+
+def body_shapes_of(cache: Tree) -> dict[str, list[tuple[int, ...]]]:
+    """The shapes of the body's outputs, one per index."""
+    bottom = cache["embeddings_project"]["y"] if "embeddings_project" in cache else cache["embeddings"]["dropout"]["y"]
+    mixed = [layer["attention"]["self"] for layer in cache["encoder"]["layer"].values()]
+    return {
+        "hidden_states": [bottom.shape] * (len(mixed) + 1),
+        "attentions": [layer["attention_weights"].shape for layer in mixed],
+        "dynamic_kernels": [layer["conv_kernel_layer"]["dynamic_kernel"].shape for layer in mixed],
+    }
+
+
+def by_index(base: str, index: str, value: Any, count: int) -> Indexed:
+    """The cotangents of a listed output: one, if the name carries its index, else a sequence with None for the rest."""
+    if index:
+        if not index.isdecimal() or int(index) >= count:
+            raise ValueError(f"cotangents: '{base}.{index}' does not exist; the index must be in [0, {count})")
+        return {int(index): value}
+    if not isinstance(value, list | tuple) or len(value) != count:
+        raise ValueError(f"cotangents: {base!r} must be a list of {count} arrays, with None for those that do not count")
+    return dict(enumerate(value))
+
+
+def checked(value: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+    """The cotangent as an array of the output's shape and of the model's dtype."""
+    array = as_array(value, f"cotangents[{name!r}]")
+    if array.shape != shape:
+        raise ValueError(f"cotangents: that of {name!r} must have the shape {shape}, got {array.shape}")
+    return array.astype(dtype)

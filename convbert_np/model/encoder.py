@@ -1,0 +1,79 @@
+"""The encoder: a stack of layers, each mixed attention then feed-forward."""
+
+from convbert_np.config import ConvBertConfig
+from convbert_np.model.feed_forward import (
+    intermediate,
+    intermediate_backward,
+    project_add_norm,
+    project_add_norm_backward,
+)
+from convbert_np.model.mixed_attention import mixed_attention, mixed_attention_backward
+from convbert_np.ops.dropout import child
+from convbert_np.tree import Tree, select
+
+
+def encoder_layer(x, params, config: ConvBertConfig, mask=None, head_mask=None, rng=None):
+    r"""One layer.
+
+        m = mixed_attention(x)                                                          (1)
+        a = LayerNorm(dropout(m W_o^T + b_o) + x)                                       (2)
+        f = act(a W_1^T + b_1)                                                          (3)
+        y = LayerNorm(dropout(f W_2^T + b_2) + a)                                       (4)
+
+    Shapes : x, a, y (B, S, H), m (B, S, 2A), f (B, S, I).
+    Cache  : x; attention.self (1), attention.output (2), intermediate (3), output (4).
+    Source : ConvBertLayer in transformers 4.37.2.
+    """
+    rng_attention = child(rng, "attention")
+    m, mixed = mixed_attention(x, params["attention"]["self"], config, mask, head_mask, child(rng_attention, "self"))  # (1)
+    a, attended = project_add_norm(m, x, params["attention"]["output"], config, child(rng_attention, "output"))  # (2)
+    f, widened = intermediate(a, params["intermediate"], config)  # (3)
+    y, narrowed = project_add_norm(f, a, params["output"], config, child(rng, "output"))  # (4)
+    attention: Tree = {"self": mixed, "output": attended}
+    return y, {"x": x, "attention": attention, "intermediate": widened, "output": narrowed}
+
+
+def encoder_layer_backward(dy, cache, dattention_weights=None, ddynamic_kernel=None) -> Tree:
+    """Adjoint of `encoder_layer`: a is read by (3) and by the residual of (4), x by (1) and by the residual of (2)."""
+    output = project_add_norm_backward(dy, cache["output"])  # (4)
+    widened = intermediate_backward(output["dense"]["x"], cache["intermediate"])  # (3)
+    da = widened["dense"]["x"] + output["residual"]
+    attended = project_add_norm_backward(da, cache["attention"]["output"])  # (2)
+    dm = attended["dense"]["x"]
+    mixed = mixed_attention_backward(dm, cache["attention"]["self"], dattention_weights, ddynamic_kernel)  # (1)
+    dx = mixed["x"] + attended["residual"]
+    return {"x": dx, "attention": {"self": mixed, "output": attended}, "intermediate": widened, "output": output}
+
+
+def encoder(x, params, config: ConvBertConfig, mask=None, head_masks=None, rng=None, visit=None):
+    """All layers in turn; `visit(index, y, cache)` sees each one's output and cache, which are forgotten afterwards.
+
+    Shapes : x, y (B, S, H); mask broadcasts to (B, N, S, S); head_masks one per layer, or None.
+    Source : ConvBertEncoder in transformers 4.37.2.
+    """
+    for index in range(config.num_hidden_layers):
+        head_mask = None if head_masks is None else head_masks[index]
+        rng_layer = child(child(rng, "layer"), str(index))
+        x, cache = encoder_layer(x, params["layer"][str(index)], config, mask, head_mask, rng_layer)
+        if visit is not None:
+            visit(index, x, cache)
+    return x
+
+
+def encoder_backward(dhidden_states, cache, dattentions, ddynamic_kernels, keep=None) -> Tree:
+    """Adjoint of `encoder`, last layer first.
+
+    `dhidden_states`, `dattentions`, `ddynamic_kernels` map an index to what the loss takes from that output directly:
+    hidden state 0 is the encoder's input, hidden state i+1 the output of layer i. With `keep`, a tree of parameters, only their
+    gradients survive a layer.
+    """
+    num_layers = len(cache["layer"])
+    layers: Tree = {}
+    dx = dhidden_states[num_layers]
+    for index in reversed(range(num_layers)):
+        key = str(index)
+        grads = encoder_layer_backward(dx, cache["layer"][key], dattentions.get(index), ddynamic_kernels.get(index))
+        dx = grads["x"] + dhidden_states[index] if index in dhidden_states else grads["x"]
+        layers[key] = grads if keep is None else select(grads, keep["layer"][key])
+    return {"x": dx, "layer": {key: layers[key] for key in reversed(layers)}}
+

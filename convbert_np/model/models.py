@@ -1,0 +1,534 @@
+"""The models under the names people know. Each holds a configuration and a tree of parameters, nothing else."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from convbert_np.config import ConvBertConfig
+from convbert_np.model import heads, objectives
+from convbert_np.model.convbert import convbert, convbert_backward
+from convbert_np.model.cotangents import split_cotangents
+from convbert_np.model.initialise import Shapes, body_shapes, initialise, layer_norm_shapes, linear_shapes
+from convbert_np.model.inputs import by_name, flatten_choices, prepare, unpack
+from convbert_np.model.output import ModelOutput
+from convbert_np.ops.dropout import child
+from convbert_np.tree import Tree, flatten, unflatten
+
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+LM_HEAD = "generator_lm_head.weight"
+DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.complex128))
+
+
+class LoadReport(NamedTuple):
+    """What a state dict lacked, and what it had too much."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class ConvBertPreTrainedModel:
+    """What all models share: parameters by name, the call and the backward pass.
+
+    `seed` and `dtype` (float32 or float64; complex128 serves complex-step derivatives) make fresh parameters, with the
+    reference's initialisation. `params` is the tree of parameters; its dotted paths are the names of PyTorch's
+    named_parameters(), the tied word embedding once.
+    """
+
+    labels_of: tuple[str, ...] = ("labels",)
+    outputs: tuple[str, ...] = ("logits",)
+
+    def __init__(self, config: ConvBertConfig, seed: int | np.random.Generator = 0, dtype: Any = np.float32):
+        if not isinstance(config, ConvBertConfig):
+            raise TypeError(f"config: must be a ConvBertConfig, got {type(config).__name__}")
+        config.validate()
+        self.check_config(config)
+        if np.dtype(dtype) not in DTYPES:
+            raise ValueError(f"dtype: must be float32 or float64, got {np.dtype(dtype)}")
+        self.config = config
+        self.params: Tree = initialise(self.shapes(config), config, seed, dtype)
+
+    # What a kind of model adds to the body.
+
+    @classmethod
+    def check_config(cls, config: ConvBertConfig) -> None:
+        """Raise ValueError if this kind of model cannot be built from the configuration."""
+
+    @classmethod
+    def head_shapes(cls, config: ConvBertConfig) -> Shapes:
+        """Name and shape of the head's own parameters, in the order of the state_dict."""
+        raise TypeError(f"{cls.__name__} has no head")
+
+    @classmethod
+    def shapes(cls, config: ConvBertConfig) -> Shapes:
+        """Name and shape of every parameter of this kind of model."""
+        return {f"convbert.{name}": shape for name, shape in body_shapes(config).items()} | cls.head_shapes(config)
+
+    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
+        """The head's logits and cache for the last hidden states."""
+        raise TypeError(f"{type(self).__name__} has no head")
+
+    def head_backward(self, dlogits: Any, cache: Tree) -> Tree:
+        """Adjoint of `head`; the gradient of the last hidden states under "x"."""
+        raise TypeError(f"{type(self).__name__} has no head")
+
+    loss: Any = None
+    loss_backward: Any = None
+
+    # Parameters.
+
+    @property
+    def body(self) -> Tree:
+        """The parameters of the body."""
+        return self.params["convbert"]
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of the body: "convbert." in a model with a head."""
+        return "convbert."
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of the parameters, and so of everything that is computed."""
+        return self.body["embeddings"]["word_embeddings"]["weight"].dtype
+
+    def named_parameters(self) -> dict[str, Any]:
+        """The parameters by name, in PyTorch's order, the tied word embedding once. The arrays are the model's own."""
+        return flatten(self.params)
+
+    def num_parameters(self) -> int:
+        """How many numbers the model learns."""
+        return sum(parameter.size for parameter in self.named_parameters().values())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parameters under all names of PyTorch's state_dict: a tied weight under both of its names, as one array."""
+        return self.named_parameters()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> LoadReport:
+        """Take over parameters by name, as copies of the model's dtype; nothing is changed if anything is wrong.
+
+        Of a tied weight one name suffices. Old checkpoints' position_ids are passed over. Raises ValueError that lists shapes
+        which do not fit and, if `strict`, names that are missing or unexpected.
+        """
+        given = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith("position_ids")}
+        own = self.state_dict()
+        wrong = [f"{n} is {given[n].shape}, must be {own[n].shape}" for n in own if n in given and given[n].shape != own[n].shape]
+        if wrong:
+            raise ValueError("state_dict: shapes do not fit the configuration: " + "; ".join(wrong))
+        report = LoadReport(self.missing_from(given), [name for name in given if name not in own])
+        if strict and any(report):
+            raise ValueError(f"state_dict: missing {report.missing_keys}, unexpected {report.unexpected_keys}")
+        parameters = self.named_parameters()
+        loaded = {name: given.get(name, given.get(self.tied_name(name))) for name in parameters}
+        dtype = self.dtype
+        self.params = unflatten(
+            {name: parameters[name] if value is None else value.astype(dtype) for name, value in loaded.items()}
+        )
+        return report
+
+    def missing_from(self, given: Mapping[str, Any]) -> list[str]:
+        """The names of the state dict that `given` does not supply, directly or by the other name of a tied weight."""
+        return [name for name in self.state_dict() if name not in given and self.tied_name(name) not in given]
+
+    def tied_name(self, name: str) -> str | None:
+        """The other name of a parameter that has two, else None."""
+        return None
+
+    def astype(self, dtype: Any) -> "ConvBertPreTrainedModel":
+        """A copy of this model whose parameters are of another dtype."""
+        model = type(self)(self.config, dtype=dtype)
+        model.load_state_dict(self.state_dict())
+        return model
+
+    def resize_token_embeddings(self, new_num_tokens: int, seed: int | np.random.Generator = 0) -> None:
+        """Change the vocabulary to `new_num_tokens` pieces: the first rows stay, new ones are drawn as in a fresh model.
+
+        The bias of a masked-LM head follows, with 0 for new pieces. Raises ValueError if the padding row would be lost.
+        """
+        old, config = self.config, ConvBertConfig.from_dict(self.config.to_dict() | {"vocab_size": new_num_tokens})
+        fresh = initialise(self.shapes(config), config, seed, self.dtype)
+        kept = {name: value for name, value in flatten(fresh).items()}
+        for name, value in self.named_parameters().items():
+            if kept[name].shape == value.shape:
+                kept[name] = value
+            else:
+                rows = min(old.vocab_size, new_num_tokens)
+                kept[name][:rows] = value[:rows]
+        self.config, self.params = config, unflatten(kept)
+
+    # The call and its adjoint.
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool = False,
+        rng: Any = None,
+        *,
+        keep_cache: bool = True,
+        reduction: str = "mean",
+    ) -> Any:
+        """Run the model; with `labels`, compute the loss too.
+
+        input_ids (B, S) integers in [0, V), or inputs_embeds (B, S, E); attention_mask (B, S) or (B, S, S), 1 attends;
+        token_type_ids and position_ids (B, S); head_mask (N,) or (L, N). For multiple choice there is an axis of choices after
+        the batch. The first argument may also be a list or tuple of arrays in this order, or a dict of all arguments.
+
+        `training` switches dropout on; `rng` is a numpy Generator, a seed, or a tree of masks (the `.cache` of an earlier
+        training call repeats its masks). `keep_cache=False` forgets each layer's values when the layer is done; then there is
+        no backward. `reduction="none"` leaves the loss per label.
+
+        Returns a ModelOutput, or with return_dict=False a tuple. Raises ValueError or TypeError naming the argument.
+        """
+        given = by_name(input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        options = Options(output_attentions, output_hidden_states, return_dict, training, rng, keep_cache, reduction)
+        return self.run(given | {"labels": labels}, options)
+
+    def run(self, given: dict[str, Any], options: "Options") -> Any:
+        """The call, once the arguments of each kind of model are gathered by name."""
+        arguments = unpack(given["input_ids"], given)
+        labels = [arguments.pop(name) for name in self.labels_of]
+        arguments, choices = self.fold(arguments)
+        options = options.resolve(self.config)
+        inputs = prepare(arguments, self.config, self.dtype)
+        collect = ["dynamic_kernels"]
+        collect += ["attentions"] * options.output_attentions + ["hidden_states"] * options.output_hidden_states
+        rng = options.generator()
+        x, collected, body_cache = convbert(
+            inputs, self.body, self.config, child(rng, self.prefix[:-1]) if self.prefix else rng, collect, options.keep_cache
+        )
+        results, cache = self.finish(x, labels, choices, rng, options.reduction)
+        kernels = collected.pop("dynamic_kernels")
+        results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
+        cache = ({"convbert": body_cache} if self.prefix else body_cache) | cache if options.keep_cache else None
+        out = ModelOutput(results, dynamic_kernels=kernels, cache=cache)
+        return out if options.return_dict else out.to_tuple()
+
+    def fold(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+        """Bring the arguments to (B, S); multiple choice has an axis more."""
+        return arguments, None
+
+    def finish(self, x: Any, labels: list, choices: int | None, rng: Any, reduction: str) -> tuple[dict[str, Any], Tree]:
+        """From the last hidden states to the results of this kind of model, and the cache of head and loss."""
+        logits, cache = self.head(x, rng)
+        if choices is not None:
+            logits = logits.reshape(-1, choices)
+        loss = None
+        if all(label is not None for label in labels):
+            loss, loss_cache = self.loss(logits, *labels, self.config, reduction)
+            cache = cache | loss_cache
+        return {"loss": loss, "logits": logits}, cache
+
+    def backward(
+        self, out: ModelOutput, cotangents: Mapping[str, Any] | None = None, intermediates: bool = False
+    ) -> dict[str, Any]:
+        """The gradient of the loss for every parameter, under exactly the names of `named_parameters`.
+
+        With `cotangents`, {output name: array of its shape}, the vector-Jacobian product sum_o <R_o, output_o> takes the place of
+        the loss: any of loss, the logits, last_hidden_state, and hidden_states, attentions, dynamic_kernels (a list with None
+        for those that do not count, or a single one as "hidden_states.3"). With `intermediates` the gradient of every named
+        value of the cache is returned too, and that of the argument inputs_embeds under "inputs_embeds".
+
+        Raises ValueError if the output carries no cache, no loss, or a loss per label without a cotangent for it.
+        """
+        if not isinstance(out, ModelOutput):
+            raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
+        if out.cache is None:
+            raise ValueError("out: was computed with keep_cache=False, so that there are no values to go back through")
+        body_cache = out.cache["convbert"] if self.prefix else out.cache
+        direct, indexed = split_cotangents(cotangents, out, self.outputs, body_cache, self.dtype)
+        head_grads = self.unfinish(direct, out)
+        dx = head_grads.pop("x")
+        grads = convbert_backward(dx, body_cache, **indexed, keep=None if intermediates else self.body)
+        tree = ({"convbert": grads} if self.prefix else grads) | head_grads
+        return self.collect_gradients(flatten(tree), intermediates)
+
+    def unfinish(self, direct: dict[str, Any], out: ModelOutput) -> Tree:
+        """Adjoint of `finish`: the gradients of loss and head, and that of the last hidden states under "x"."""
+        dlogits = self.join(direct, out)
+        grads: Tree = {}
+        if "loss" in direct:
+            grads = self.loss_backward(direct["loss"], out.cache)
+            dlogits = dlogits + grads.pop("logits")
+        return self.head_backward(dlogits, out.cache) | grads
+
+    def join(self, direct: dict[str, Any], out: ModelOutput) -> Any:
+        """What is asked of the logits directly."""
+        return direct.get("logits", np.zeros_like(out.logits))
+
+    def collect_gradients(self, flat: dict[str, Any], intermediates: bool) -> dict[str, Any]:
+        """The gradients in the order of the parameters, zeros for a parameter that was not used, then those of the values."""
+        grads = {name: flat[name] if name in flat else np.zeros_like(p) for name, p in self.named_parameters().items()}
+        if intermediates:
+            grads |= {name: gradient for name, gradient in flat.items() if name not in grads}
+            grads["inputs_embeds"] = flat[f"{self.prefix}embeddings.inputs_embeds"]
+        return grads
+
+
+class Options(NamedTuple):
+    """How to run a model."""
+
+    output_attentions: bool | None
+    output_hidden_states: bool | None
+    return_dict: bool | None
+    training: bool
+    rng: Any
+    keep_cache: bool
+    reduction: str
+
+    def resolve(self, config: ConvBertConfig) -> "Options":
+        """What the caller left open is as the configuration says."""
+        names = ("output_attentions", "output_hidden_states", "return_dict")
+        return self._replace(**{name: bool(getattr(config, name)) for name in names if getattr(self, name) is None})
+
+    def generator(self) -> Any:
+        """The source of dropout masks: None without training."""
+        if not self.training:
+            return None
+        if self.rng is None or isinstance(self.rng, int | np.integer):
+            return np.random.default_rng(self.rng)
+        if not isinstance(self.rng, Mapping) and not hasattr(self.rng, "random"):
+            raise TypeError(f"rng: must be a numpy Generator, a seed or a tree of masks, got {type(self.rng).__name__}")
+        return self.rng
+
+
+class ConvBertModel(ConvBertPreTrainedModel):
+    """The bare model: the last hidden states (B, S, H). Source: ConvBertModel in transformers 4.37.2."""
+
+    labels_of = ()
+    outputs = ("last_hidden_state",)
+    prefix = ""  # type: ignore[assignment]
+
+    @property
+    def body(self) -> Tree:
+        """The parameters of the body: all of them."""
+        return self.params
+
+    @classmethod
+    def shapes(cls, config: ConvBertConfig) -> Shapes:
+        """Name and shape of every parameter."""
+        return body_shapes(config)
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool = False,
+        rng: Any = None,
+        *,
+        keep_cache: bool = True,
+    ) -> Any:
+        """Run the model: as `ConvBertPreTrainedModel.__call__`, without labels."""
+        given = by_name(input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        options = Options(output_attentions, output_hidden_states, return_dict, training, rng, keep_cache, "mean")
+        return self.run(given, options)
+
+    def finish(self, x: Any, labels: list, choices: int | None, rng: Any, reduction: str) -> tuple[dict[str, Any], Tree]:
+        """The last hidden states themselves."""
+        return {"last_hidden_state": x}, {}
+
+    def unfinish(self, direct: dict[str, Any], out: ModelOutput) -> Tree:
+        """Adjoint of `finish`."""
+        return {"x": direct.get("last_hidden_state", np.zeros_like(out.last_hidden_state))}
+
+
+class ConvBertForMaskedLM(ConvBertPreTrainedModel):
+    """Guess the masked tokens: logits (B, S, V). Source: ConvBertForMaskedLM in transformers 4.37.2."""
+
+    loss = staticmethod(objectives.token_loss)
+    loss_backward = staticmethod(objectives.token_loss_backward)
+
+    @classmethod
+    def head_shapes(cls, config: ConvBertConfig) -> Shapes:
+        """generator_predictions and generator_lm_head; the latter's weight only where it is not the word embeddings'."""
+        width, name = config.embedding_size, "generator_predictions"
+        shapes = layer_norm_shapes(f"{name}.LayerNorm", width) | linear_shapes(f"{name}.dense", config.hidden_size, width)
+        own = {} if config.tie_word_embeddings else {LM_HEAD: (config.vocab_size, width)}
+        return shapes | own | {"generator_lm_head.bias": (config.vocab_size,)}
+
+    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
+        """`masked_lm_head`, with the word embeddings as its last weight where they are tied."""
+        params = self.params
+        if self.config.tie_word_embeddings:
+            word = self.body["embeddings"]["word_embeddings"]["weight"]
+            params = params | {"generator_lm_head": params["generator_lm_head"] | {"weight": word}}
+        return heads.masked_lm_head(x, params, self.config, rng)
+
+    head_backward = staticmethod(heads.masked_lm_head_backward)
+
+    def collect_gradients(self, flat: dict[str, Any], intermediates: bool) -> dict[str, Any]:
+        """A tied word embedding is read twice, at the bottom and at the top: the two gradients add up."""
+        if self.config.tie_word_embeddings:
+            name = self.prefix + WORD_EMBEDDINGS
+            top = flat.pop(LM_HEAD)
+            flat[name] = flat[name] + top if name in flat else top
+        return super().collect_gradients(flat, intermediates)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parameters under all names of PyTorch's state_dict: a tied weight under both of its names, as one array."""
+        state = self.named_parameters()
+        if not self.config.tie_word_embeddings:
+            return state
+        bias = state.pop("generator_lm_head.bias")
+        return state | {LM_HEAD: state[self.prefix + WORD_EMBEDDINGS], "generator_lm_head.bias": bias}
+
+    def tied_name(self, name: str) -> str | None:
+        """The word embeddings and the head's weight are one parameter, unless the configuration unties them."""
+        pair = (self.prefix + WORD_EMBEDDINGS, LM_HEAD)
+        return pair[1 - pair.index(name)] if self.config.tie_word_embeddings and name in pair else None
+
+
+class ConvBertForSequenceClassification(ConvBertPreTrainedModel):
+    """Classify a sequence, or regress on it: logits (B, num_labels).
+
+    The loss is a squared error, a cross-entropy or a binary cross-entropy, by config.problem_type or, where that is None, by
+    num_labels and the labels' dtype. Source: ConvBertForSequenceClassification in transformers 4.37.2.
+    """
+
+    loss = staticmethod(objectives.sequence_loss)
+    loss_backward = staticmethod(objectives.sequence_loss_backward)
+
+    @classmethod
+    def head_shapes(cls, config: ConvBertConfig) -> Shapes:
+        """classifier.dense and classifier.out_proj."""
+        hidden = config.hidden_size
+        return linear_shapes("classifier.dense", hidden, hidden) | linear_shapes("classifier.out_proj", hidden, config.num_labels)
+
+    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
+        """`sequence_classification_head`."""
+        return heads.sequence_classification_head(x, self.params, self.config, rng)
+
+    head_backward = staticmethod(heads.sequence_classification_head_backward)
+
+
+class ConvBertForTokenClassification(ConvBertPreTrainedModel):
+    """Classify every token: logits (B, S, num_labels). Source: ConvBertForTokenClassification in transformers 4.37.2."""
+
+    loss = staticmethod(objectives.token_loss)
+    loss_backward = staticmethod(objectives.token_loss_backward)
+
+    @classmethod
+    def head_shapes(cls, config: ConvBertConfig) -> Shapes:
+        """classifier."""
+        return linear_shapes("classifier", config.hidden_size, config.num_labels)
+
+    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
+        """`token_classification_head`."""
+        return heads.token_classification_head(x, self.params, self.config, rng)
+
+    head_backward = staticmethod(heads.token_classification_head_backward)
+
+
+class ConvBertForMultipleChoice(ConvBertPreTrainedModel):
+    """Choose among C continuations: arguments (B, C, S), logits (B, C), labels (B,).
+
+    Source: ConvBertForMultipleChoice in transformers 4.37.2, which by default judges a choice by its last position, padding or
+    not.
+    """
+
+    loss = staticmethod(objectives.choice_loss)
+    loss_backward = staticmethod(objectives.choice_loss_backward)
+
+    @classmethod
+    def check_config(cls, config: ConvBertConfig) -> None:
+        """The summary's settings must be possible."""
+        heads.check_summary(config)
+
+    @classmethod
+    def head_shapes(cls, config: ConvBertConfig) -> Shapes:
+        """sequence_summary.summary, where the configuration asks for it, and classifier."""
+        hidden, projected = config.hidden_size, getattr(config, "summary_use_proj", False)
+        summary = linear_shapes("sequence_summary.summary", hidden, hidden) if projected else {}
+        return summary | linear_shapes("classifier", hidden, 1)
+
+    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
+        """`multiple_choice_head`."""
+        return heads.multiple_choice_head(x, self.params, self.config, rng)
+
+    def head_backward(self, dlogits: Any, cache: Tree) -> Tree:
+        """Adjoint of `head`, from the logits (B, C)."""
+        return heads.multiple_choice_head_backward(dlogits.reshape(-1, 1), cache)
+
+    def fold(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+        """(B, C, S) -> (B*C, S)."""
+        return flatten_choices(arguments)
+
+
+class ConvBertForQuestionAnswering(ConvBertPreTrainedModel):
+    """Find the span that answers: start_logits and end_logits (B, S).
+
+    Source: ConvBertForQuestionAnswering in transformers 4.37.2.
+    """
+
+    labels_of = ("start_positions", "end_positions")
+    outputs = ("start_logits", "end_logits")
+    loss = staticmethod(objectives.span_loss)
+    loss_backward = staticmethod(objectives.span_loss_backward)
+
+    @classmethod
+    def check_config(cls, config: ConvBertConfig) -> None:
+        """A span has a start and an end."""
+        if config.num_labels != 2:
+            raise ValueError(f"num_labels: question answering needs 2, a start and an end, got {config.num_labels}")
+
+    @classmethod
+    def head_shapes(cls, config: ConvBertConfig) -> Shapes:
+        """qa_outputs."""
+        return linear_shapes("qa_outputs", config.hidden_size, 2)
+
+    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
+        """`question_answering_head`."""
+        return heads.question_answering_head(x, self.params, self.config, rng)
+
+    head_backward = staticmethod(heads.question_answering_head_backward)
+
+    def __call__(  # type: ignore[override]
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        training: bool = False,
+        rng: Any = None,
+        *,
+        keep_cache: bool = True,
+        reduction: str = "mean",
+    ) -> Any:
+        """Run the model: as `ConvBertPreTrainedModel.__call__`, with the two positions (B,) as labels.
+
+        A position beyond the sequence is ignored, a negative one counts as 0. Without both there is no loss.
+        """
+        given = by_name(input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
+        options = Options(output_attentions, output_hidden_states, return_dict, training, rng, keep_cache, reduction)
+        return self.run(given | {"start_positions": start_positions, "end_positions": end_positions}, options)
+
+    def finish(self, x: Any, labels: list, choices: int | None, rng: Any, reduction: str) -> tuple[dict[str, Any], Tree]:
+        """The logits in two, and the mean of their losses."""
+        results, cache = super().finish(x, labels, choices, rng, reduction)
+        return {"loss": results["loss"]} | {name: cache[name] for name in self.outputs}, cache
+
+    def join(self, direct: dict[str, Any], out: ModelOutput) -> Any:
+        """What is asked of the two logits directly, side by side."""
+        return np.stack([direct.get(name, np.zeros_like(out[name])) for name in self.outputs], axis=-1)

@@ -1,0 +1,60 @@
+"""Span-based dynamic convolution: the heart of ConvBERT."""
+
+import numpy as np
+
+from convbert_np.ops.linear import linear, linear_backward
+from convbert_np.ops.separable_conv import taps
+from convbert_np.ops.softmax import softmax, softmax_backward
+from convbert_np.tree import Tree
+
+
+def span_dynamic_conv(q, span_key, v, weight, bias, num_heads):
+    r"""Convolve each token's neighbourhood with a kernel that is made from its own span.
+
+        t_s              = q_s * span_key_s                       (span-aware query)      (1)
+        logits_s         = t_s W^T + b                            (K numbers per head)    (2)
+        dynamic_kernel_s = softmax_K(logits_s)                    (taps sum to 1)         (3)
+        conv_s           = sum_j dynamic_kernel_{s,j} v_{s+j-(K-1)/2}  (0 outside [0, S)) (4)
+
+    Shapes : q, span_key, v, t, conv (B, S, N*d); weight (N*K, N*d), bias (N*K,), K odd; logits, dynamic_kernel (B, S, N, K).
+             In (4) each head's kernel acts on that head's d channels.
+    Cache  : q, span_key, v, weight, bias, t, logits, dynamic_kernel, conv.
+    Source : Jiang et al. 2020 (arXiv 2008.02496), span-based dynamic convolution; ConvBertSelfAttention in transformers 4.37.2.
+    Note   : padding is not masked here, in the original neither: a real token's window may read a [PAD] state.
+    """
+    t = q * span_key  # (1)
+    rows, _ = linear(t, weight, bias)  # (2)
+    logits = rows.reshape(*rows.shape[:2], num_heads, -1)
+    dynamic_kernel, _ = softmax(logits)  # (3)
+    v_heads, conv_heads = by_head(v, num_heads), np.zeros_like(by_head(v, num_heads))
+    for j, here, there in taps(v.shape[1], logits.shape[-1]):
+        conv_heads[:, here] += dynamic_kernel[:, here, :, j, None] * v_heads[:, there]  # (4)
+    conv = conv_heads.reshape(v.shape)
+    cache = {"q": q, "span_key": span_key, "v": v, "weight": weight, "bias": bias}
+    return conv, cache | {"t": t, "logits": logits, "dynamic_kernel": dynamic_kernel, "conv": conv}
+
+
+def span_dynamic_conv_backward(dconv, cache, ddynamic_kernel=None) -> Tree:
+    """Adjoint of `span_dynamic_conv`. `ddynamic_kernel` is what else the loss takes from the kernels, an output of the model."""
+    kernel, v = cache["dynamic_kernel"], cache["v"]
+    v_heads, dconv_heads = by_head(v, kernel.shape[2]), by_head(dconv, kernel.shape[2])
+    dv_heads, dkernel = np.zeros_like(v_heads), np.zeros_like(kernel)
+    for j, here, there in taps(v.shape[1], kernel.shape[-1]):
+        dv_heads[:, there] += kernel[:, here, :, j, None] * dconv_heads[:, here]  # (4)
+        dkernel[:, here, :, j] = np.einsum("bsnd,bsnd->bsn", dconv_heads[:, here], v_heads[:, there])  # (4)
+    if ddynamic_kernel is not None:
+        dkernel += ddynamic_kernel
+    dlogits = softmax_backward(dkernel, {"y": kernel, "axis": -1})["x"]  # (3)
+    projection = {"x": cache["t"], "weight": cache["weight"], "bias": cache["bias"]}
+    grads = linear_backward(dlogits.reshape(*dlogits.shape[:2], -1), projection)  # (2)
+    dt = grads["x"]
+    return {
+        "q": dt * cache["span_key"], "span_key": dt * cache["q"],  # (1)
+        "v": dv_heads.reshape(v.shape), "weight": grads["weight"], "bias": grads["bias"],
+        "t": dt, "logits": dlogits, "dynamic_kernel": dkernel, "conv": dconv,
+    }  # fmt: skip
+
+
+def by_head(x, num_heads):
+    """(B, S, N*d) -> (B, S, N, d): a view that names the head of each channel."""
+    return x.reshape(*x.shape[:2], num_heads, -1)

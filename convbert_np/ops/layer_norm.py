@@ -1,0 +1,43 @@
+"""Layer normalisation over the last axis."""
+
+import numpy as np
+
+from convbert_np.tree import Tree
+
+
+def layer_norm(x, weight, bias, eps):
+    r"""Give every row mean 0 and variance 1, then a learnt gain and shift.
+
+        centred     = x - mean(x)                                                       (1)
+        inverse_std = 1 / sqrt(mean(centred^2) + eps)                                   (2)
+        normalized  = centred * inverse_std                                             (3)
+        y           = normalized * weight + bias                                        (4)
+
+    The row is centred first: mean(x^2) - mean(x)^2 would lose all digits where the mean is large.
+
+    Shapes : x, normalized, y (..., C); weight, bias (C,); inverse_std (..., 1).
+    Cache  : x, weight, bias, eps, inverse_std, normalized, y.
+    Source : Ba et al. 2016 (arXiv 1607.06450); torch.nn.LayerNorm (biased variance, eps inside the root).
+    """
+    centred = x - np.mean(x, axis=-1, keepdims=True)  # (1)
+    inverse_std = 1 / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps)  # (2)
+    normalized = centred * inverse_std  # (3)
+    y = normalized * weight + bias  # (4)
+    cache = {"x": x, "weight": weight, "bias": bias, "eps": eps, "inverse_std": inverse_std}
+    return y, cache | {"normalized": normalized, "y": y}
+
+
+def layer_norm_backward(dy, cache) -> Tree:
+    """Adjoint of `layer_norm`. A row's mean and variance depend on all of its entries: hence the two means in dx."""
+    weight, inverse_std, normalized = cache["weight"], cache["inverse_std"], cache["normalized"]
+    rows = tuple(range(dy.ndim - 1))
+    dweight, dbias = np.sum(dy * normalized, axis=rows), np.sum(dy, axis=rows)  # (4)
+    dnormalized = dy * weight  # (4)
+    projection = np.sum(dnormalized * normalized, axis=-1, keepdims=True)
+    dinverse_std = projection / inverse_std  # (3)
+    dcentred = (dnormalized - normalized * (projection / dy.shape[-1])) * inverse_std  # (3) (2)
+    dx = dcentred - np.mean(dcentred, axis=-1, keepdims=True)  # (1)
+    return {
+        "x": dx, "weight": dweight, "bias": dbias,
+        "inverse_std": dinverse_std, "normalized": dnormalized, "y": dy,
+    }  # fmt: skip

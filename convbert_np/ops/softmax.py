@@ -1,0 +1,49 @@
+"""Softmax and its logarithm, stable for logits of any size."""
+
+import numpy as np
+
+from convbert_np.tree import Tree
+
+
+def softmax(x, axis=-1):
+    r"""Positive weights along an axis that sum to 1.
+
+        y_i = exp(x_i - max x) / sum_j exp(x_j - max x)                                 (1)
+
+    Subtracting the maximum changes nothing (the shift cancels) and keeps exp from overflowing.
+
+    Shapes : x, y any; `axis` is the one that sums to 1.
+    Cache  : x, axis, y.
+    Source : torch.softmax.
+    """
+    y = np.exp(x - np.max(x, axis=axis, keepdims=True))  # (1)
+    y /= np.sum(y, axis=axis, keepdims=True)  # (1)
+    return y, {"x": x, "axis": axis, "y": y}
+
+
+def softmax_backward(dy, cache) -> Tree:
+    """Adjoint of `softmax`: dx = y * (dy - <dy, y>). The weights sum to 1, so dx sums to 0."""
+    y, axis = cache["y"], cache["axis"]
+    dx = y * (dy - np.sum(dy * y, axis=axis, keepdims=True))  # (1)
+    return {"x": dx, "y": dy}
+
+
+def log_softmax(x, axis=-1):
+    r"""Logarithm of the softmax, without ever forming a quotient that could underflow.
+
+        y = (x - max x) - log sum_j exp(x_j - max x)                                    (1)
+
+    Shapes : x, y any.
+    Cache  : x, axis, y.
+    Source : torch.log_softmax.
+    """
+    shifted = x - np.max(x, axis=axis, keepdims=True)  # (1)
+    y = shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))  # (1)
+    return y, {"x": x, "axis": axis, "y": y}
+
+
+def log_softmax_backward(dy, cache) -> Tree:
+    """Adjoint of `log_softmax`: dx = dy - softmax(x) * sum(dy)."""
+    y, axis = cache["y"], cache["axis"]
+    dx = dy - np.exp(y) * np.sum(dy, axis=axis, keepdims=True)  # (1)
+    return {"x": dx, "y": dy}

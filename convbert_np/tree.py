@@ -1,0 +1,35 @@
+"""Trees: nested dicts whose key path, joined by dots, is the name of a parameter, a value or a gradient."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Tree = dict[str, Any]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of a nested dict under their dotted paths, in insertion order."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def unflatten(flat: Mapping[str, Any]) -> Tree:
+    """The nested dict whose dotted paths are the given names; the inverse of `flatten`."""
+    tree: Tree = {}
+    for name, leaf in flat.items():
+        *path, last = name.split(".")
+        node = tree
+        for key in path:
+            node = node.setdefault(key, {})
+        node[last] = leaf
+    return tree
+
+
+def select(tree: Mapping[str, Any], like: Mapping[str, Any]) -> Tree:
+    """The part of `tree` whose paths exist in `like`: `select(gradients, params)` keeps the parameters' own."""
+    return {
+        key: select(value, like[key]) if isinstance(value, Mapping) else value
+        for key, value in tree.items()
+        if key in like and isinstance(value, Mapping) == isinstance(like[key], Mapping)
+    }

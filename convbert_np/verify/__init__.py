@@ -1,0 +1,1 @@
+"""Showing that it is right: gradient checks, golden values, traces."""
