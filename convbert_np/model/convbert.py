@@ -50,7 +50,7 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
             layers[str(index)] = layer_cache
 
     head_masks, rng_encoder = inputs["head_masks"], child(rng, "encoder")
-    x = encoder(x, params["encoder"], config, inputs["mask"], head_masks, rng_encoder, visit)  # (3)
+    x = encoder(x, params.get("encoder", {}), config, inputs["mask"], head_masks, rng_encoder, visit)  # (3)
     cache["encoder"] = {"layer": layers}
     return x, {name: tuple(values) for name, values in collected.items()}, cache if keep_cache else None
 
@@ -64,7 +64,7 @@ def convbert_backward(dx, cache, dhidden_states=None, dattentions=None, ddynamic
     dhidden_states = dict(dhidden_states or {})
     last = len(cache["encoder"]["layer"])
     dhidden_states[last] = dx + dhidden_states[last] if last in dhidden_states else dx
-    kept_layers = None if keep is None else keep["encoder"]
+    kept_layers = None if keep is None else keep.get("encoder", {})
     encoded = encoder_backward(dhidden_states, cache["encoder"], dattentions or {}, ddynamic_kernels or {}, kept_layers)  # (3)
     grads: Tree = {"encoder": {"layer": encoded["layer"]}}
     de = encoded["x"]

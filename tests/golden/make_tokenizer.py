@@ -66,6 +66,9 @@ WRITTEN = [
     "\u6771\u4eac\u30bf\u30ef\u30fc\u304c\u3042\u308b \u30ac\u30ab\u3099 \uff76\uff9e \u3042\u3099",
     "\u3400\u4dbf\u4e00\u9fa5\uf900\ufa2d\U00020000",
     "\U0002a6d6\U0002f800\U0002fa1d\u3005\u3007\u2e80\u33ff\u4dc0",
+    "x\u33ffx\u3400x\u4dbfx\u4dc0x\u4dffx\u4e00x\u9ffcx\ua000x\uf8ffx\uf900x\ufad9x\ufb00x",
+    "x\U00020000x\U0002a6d6x\U0002a700x\U0002b734x\U0002b740x\U0002b81dx\U0002b820x",
+    "x\U0002cea1x\U0002ceb0x\U0002ebe0x\U0002f800x\U0002fa1dx\U00030000x",
     "\ud55c\uad6d\uc5b4 \u1112\u1161\u11ab\u1100\u116e\u11a8 \u3131\u314f",
     "\U0001f600\U0001f44d\U0001f3fd \U0001f468\u200d\U0001f469\u200d\U0001f467",
     "\u2764\ufe0f \U0001f1eb\U0001f1f7 1\ufe0f\u20e3",
@@ -99,9 +102,7 @@ RANGES = [
 def random_texts(number: int) -> list[str]:
     """Texts of 15 characters or words, of two scripts each; only characters that Unicode 3.2 already had."""
     generator = random.Random(20)
-    pools = [
-        [chr(c) for c in range(a, b + 1) if unicodedata.ucd_3_2_0.category(chr(c)) != "Cn"] for a, b in RANGES
-    ]
+    pools = [[chr(c) for c in range(a, b + 1) if unicodedata.ucd_3_2_0.category(chr(c)) != "Cn"] for a, b in RANGES]
     words = [
         "[MASK]",
         "[SEP]",
@@ -120,9 +121,7 @@ def random_texts(number: int) -> list[str]:
     texts = []
     for _ in range(number):
         pool = [*generator.choice(pools), *generator.choice(pools)]
-        texts.append(
-            "".join(generator.choice(words if generator.random() < 0.3 else pool) for _ in range(15))
-        )
+        texts.append("".join(generator.choice(words if generator.random() < 0.3 else pool) for _ in range(15)))
     return [text for text in texts if all(unicodedata.category(c) != "Cs" for c in text)]
 
 
@@ -165,9 +164,7 @@ def encodings() -> list[dict]:
             {"padding": "longest"},
         ]
         settings += [{"truncation": True, "max_length": length} for length in (3, 4, 5, 7, 8, 9, 12, 30)]
-        settings += [
-            {"truncation": True, "padding": "max_length", "max_length": length} for length in (6, 16)
-        ]
+        settings += [{"truncation": True, "padding": "max_length", "max_length": length} for length in (6, 16)]
         for setting in settings:
             answer = tokenizer(text, pair, **{"truncation": False, **setting})
             recorded.append({"text": text, "text_pair": pair, "settings": setting, "encoding": dict(answer)})
@@ -178,17 +175,10 @@ def decodings() -> list[dict]:
     """Ids of the bundled vocabulary to text."""
     tokenizer = ConvBertTokenizer(BUNDLED)
     generator = random.Random(21)
-    marks = tokenizer.convert_tokens_to_ids(
-        list(".,?!'") + ["##s", "n", "t", "m", "s", "ve", "re", "##t", "don", "[SEP]"]
-    )
+    marks = tokenizer.convert_tokens_to_ids([*".,?!'", "##s", "n", "t", "m", "s", "ve", "re", "##t", "don", "[SEP]"])
     rows = [tokenizer(text)["input_ids"] for text in WRITTEN[:20]]
-    rows += [
-        [generator.choice([*marks, generator.randrange(-2, 1210)]) for _ in range(20)] for _ in range(40)
-    ]
-    rows += [
-        tokenizer.convert_tokens_to_ids(text.split())
-        for text in ("it ' s", "##s the", "a ' b do n ' t , i ' ve .")
-    ]
+    rows += [[generator.choice([*marks, generator.randrange(-2, 1210)]) for _ in range(20)] for _ in range(40)]
+    rows += [tokenizer.convert_tokens_to_ids(text.split()) for text in ("it ' s", "##s the", "a ' b do n ' t , i ' ve .")]
     recorded = []
     for ids in rows:
         for skip in (False, True):
@@ -217,12 +207,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         vocabulary = write_vocabulary(Path(folder) / "vocab.txt", characters)
         tokenizers = {mode: ConvBertTokenizer(vocabulary, **settings) for mode, settings in MODES.items()}
-        golden["tokens"] = {
-            mode: [" ".join(t.tokenize(text)) for text in texts] for mode, t in tokenizers.items()
-        }
-    lines = [
-        f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in golden.items()
-    ]
+        golden["tokens"] = {mode: [" ".join(t.tokenize(text)) for text in texts] for mode, t in tokenizers.items()}
+    lines = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in golden.items()]
     (HERE / "tokenizer.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
 
 

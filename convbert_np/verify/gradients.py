@@ -1,0 +1,222 @@
+"""Gradient checks: does a backward compute the derivative of its forward? For any pair of functions, and for whole models."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from convbert_np.model.models import ConvBertPreTrainedModel
+from convbert_np.ops.activations import ACTIVATIONS
+from convbert_np.tree import flatten, unflatten
+from convbert_np.verify.table import Table
+
+METHODS = {"complex": (1e-20, 1e-12), "central": (1e-5, 1e-7)}
+SMALL = 1e-3
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """One gradient against its numerical derivative.
+
+    `error` is the relative L2 error, nan if there is no gradient to compare; `detail` says what is wrong, in words.
+    """
+
+    name: str
+    error: float
+    tolerance: float
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is within the tolerance; nan is not."""
+        return self.error <= self.tolerance
+
+
+class GradientReport(list[GradientCheck]):
+    """The checks of all gradients of one backward. It prints as a table; `raise_if_wrong` turns a failure into an error."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there are checks and all of them passed."""
+        return bool(self) and all(check.ok for check in self)
+
+    def raise_if_wrong(self) -> "GradientReport":
+        """Raise AssertionError that names every wrong gradient; return the report if all are right."""
+        if not self.ok:
+            raise AssertionError(f"wrong gradients:\n{self.table()}" if self else "there is no gradient to check")
+        return self
+
+    def table(self) -> Table:
+        """The report as a table."""
+        rows = [[c.name, f"{c.error:.1e}", f"{c.tolerance:.0e}", "ok" if c.ok else "WRONG", c.detail] for c in self]
+        return Table(["gradient of", "error", "allowed", "", ""], rows)
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def check_gradients(
+    forward: Callable[..., Any],
+    backward: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    method: str = "complex",
+    seed: int | np.random.Generator = 0,
+    tolerance: float | None = None,
+    entries: int = 100,
+) -> GradientReport:
+    """Compare every gradient that `backward` returns for an argument of `forward` with a numerical derivative.
+
+    `y, cache = forward(**arguments)` and `grads = backward(dy, cache)`; arguments may be nested dicts of arrays, and the
+    gradients then are, too. All float64 arrays among the arguments are checked, at `entries` random places of each, for a
+    random cotangent dy of order 1, so that no gradient can hide in a sum.
+
+    Methods: "complex" steps along the imaginary axis, f'(x) = Im f(x + ih) / h with h = 1e-20: exact to rounding (1e-12), for
+    functions that are analytic; "central" takes (f(x + h) - f(x - h)) / 2h with h = 1e-5: good to 1e-7, for smooth ones.
+
+    Raises ValueError for an unknown method. Source: Squire & Trapp 1998 for the complex step.
+    """
+    step, allowed = known_method(method)
+    rng = np.random.default_rng(seed)
+    flat = flatten(arguments)
+    floats = [name for name, value in flat.items() if isinstance(value, np.ndarray) and value.dtype == np.float64]
+    y, cache = forward(**arguments)
+    cotangent = np.asarray(rng.standard_normal(np.shape(y)))
+    grads = flatten(backward(cotangent, cache))
+    report = GradientReport()
+    for name in floats:
+        where = rng.permutation(flat[name].size)[:entries]
+        numeric = [
+            derivative(lambda value: objective(forward, flat, value, cotangent), floats, flat, name, k, method, step) for k in where
+        ]
+        report.append(judge(name, np.array(numeric), grads.get(name), flat[name], where, tolerance or allowed))
+    return report
+
+
+def known_method(method: str) -> tuple[float, float]:
+    """Step and tolerance of a method."""
+    if method not in METHODS:
+        raise ValueError(f"method: must be one of {sorted(METHODS)}, got {method!r}")
+    return METHODS[method]
+
+
+def objective(forward: Callable[..., Any], flat: dict[str, Any], changed: dict[str, Any], cotangent: np.ndarray) -> Any:
+    """<cotangent, y> for changed arguments."""
+    y, _ = forward(**unflatten(flat | changed))
+    return np.sum(cotangent * y)
+
+
+def derivative(
+    function: Callable[[dict[str, Any]], Any],
+    floats: list[str],
+    flat: dict[str, Any],
+    name: str,
+    index: int,
+    method: str,
+    step: float,
+) -> float:
+    """The numerical derivative of `function` by one entry of one argument."""
+    direction = np.zeros(flat[name].size)
+    direction[index] = 1
+    direction = direction.reshape(flat[name].shape)
+    if method == "complex":
+        values = {key: flat[key].astype(np.complex128) for key in floats}
+        return float(np.imag(function(values | {name: values[name] + 1j * step * direction})) / step)
+    up, down = (function({name: flat[name] + sign * step * direction}) for sign in (1, -1))
+    return float((up - down) / (2 * step))
+
+
+def judge(
+    name: str, numeric: np.ndarray, gradient: Any, argument: np.ndarray, where: np.ndarray, tolerance: float
+) -> GradientCheck:
+    """Compare a gradient with its numerical derivative at some entries."""
+    if gradient is None:
+        return GradientCheck(name, float("nan"), tolerance, "the backward returns no gradient of this argument")
+    if np.shape(gradient) != argument.shape:
+        detail = f"the gradient has the shape {np.shape(gradient)}, the argument {argument.shape}"
+        return GradientCheck(name, float("nan"), tolerance, detail)
+    analytic = np.asarray(gradient).reshape(-1)[where]
+    size, differences = np.linalg.norm(numeric), np.abs(analytic - numeric)
+    error = float(np.linalg.norm(differences) / size) if size else float("inf") if np.any(analytic) else 0.0
+    if error <= tolerance:
+        return GradientCheck(name, error, tolerance)
+    worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
+    place = tuple(int(i) for i in np.unravel_index(where[worst], argument.shape))
+    detail = f"at {place}: backward {analytic[worst]:.6g}, numerical {numeric[worst]:.6g}" + scale_hint(analytic, numeric)
+    return GradientCheck(name, error, tolerance, detail)
+
+
+def scale_hint(analytic: np.ndarray, numeric: np.ndarray) -> str:
+    """If the gradient is a constant multiple of the right one, which: a forgotten factor or a sign."""
+    square = float(np.dot(numeric, numeric))
+    factor = float(np.dot(analytic, numeric)) / square if square else 0.0
+    explained = np.linalg.norm(analytic - factor * numeric) <= 1e-6 * np.linalg.norm(analytic)
+    return f"; everywhere {factor:.6g} times the right one" if factor and np.all(np.isfinite(analytic)) and explained else ""
+
+
+def check_model_gradients(
+    model: ConvBertPreTrainedModel,
+    arguments: Mapping[str, Any],
+    cotangents: Mapping[str, Any] | None = None,
+    method: str | None = None,
+    seed: int = 0,
+    tolerance: float | None = None,
+) -> GradientReport:
+    """Check the backward of a whole float64 model: for every parameter, along one random direction of that parameter.
+
+    `arguments` are those of the call (with labels: the loss is checked too; with training=True the masks of the first call are
+    repeated). Without `cotangents` every output gets a random one. The derivative along the direction v must be <gradient, v>.
+    `method` is "complex" where the configuration's activation is analytic, else "central".
+
+    The padding row of the word embeddings is left out: its gradient is held at 0 on purpose, whatever the derivative says.
+    A gradient far smaller than the rest (the key's bias has none at all: the softmax does not see it) is judged on the scale of
+    SMALL times the whole gradient.
+
+    Raises ValueError for a model of another dtype.
+    """
+    if model.dtype != np.float64:
+        raise ValueError(f"model: must be float64 for a gradient check, got {model.dtype}; use model.astype(np.float64)")
+    method = method or ("complex" if ACTIVATIONS[model.config.hidden_act].analytic else "central")
+    step, allowed = known_method(method)
+    rng = np.random.default_rng(seed)
+    out = model(**arguments)
+    if cotangents is None:
+        cotangents = {name: rng.standard_normal(np.shape(out[name])) for name in out if not isinstance(out[name], tuple)}
+    grads = model.backward(out, cotangents)
+    directions = {name: rng.standard_normal(g.shape) / np.sqrt(g.size) for name, g in grads.items()}
+    if model.config.pad_token_id is not None:
+        directions[f"{model.prefix}embeddings.word_embeddings.weight"][model.config.pad_token_id] = 0
+    exact = {name: float(np.sum(grads[name] * v)) for name, v in directions.items()}
+    scale = SMALL * float(np.linalg.norm(list(exact.values())))
+    twin = model.astype(np.complex128) if method == "complex" else model.astype(np.float64)
+    call = dict(arguments) | ({"rng": out.cache} if arguments.get("training") else {})
+    if call.get("inputs_embeds") is not None:
+        call["inputs_embeds"] = call["inputs_embeds"].astype(twin.dtype)
+    report = GradientReport()
+    for name, direction in directions.items():
+        numeric = directional_derivative(twin, call, cotangents, name, direction, method, step)
+        error = abs(exact[name] - numeric) / max(abs(numeric), scale) if scale else float(exact[name] != numeric)
+        detail = f"along a random direction: backward {exact[name]:.6g}, numerical {numeric:.6g}"
+        limit = tolerance or allowed
+        report.append(GradientCheck(name, error, limit, "" if error <= limit else detail))
+    return report
+
+
+def directional_derivative(
+    twin: ConvBertPreTrainedModel, call: dict, cotangents: Mapping[str, Any], name: str, v: np.ndarray, method: str, step: float
+) -> float:
+    """The derivative of sum_o <R_o, output_o> along the direction v of one parameter."""
+    parameters = twin.named_parameters()
+
+    def value_at(change: Any) -> Any:
+        twin.params = unflatten(parameters | {name: parameters[name] + change})
+        out = twin(**call, keep_cache=False)
+        twin.params = unflatten(parameters)
+        return sum(np.sum(cotangent * out[output]) for output, cotangent in cotangents.items())
+
+    if method == "complex":
+        return float(np.imag(value_at(1j * step * v)) / step)
+    return float((value_at(step * v) - value_at(-step * v)) / (2 * step))

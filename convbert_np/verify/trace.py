@@ -1,0 +1,127 @@
+"""Every value of a forward pass, by name and in the order of computation."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from convbert_np.model.output import ModelOutput
+from convbert_np.names import Name, lookup
+from convbert_np.tree import flatten
+from convbert_np.verify.table import Table
+
+
+@dataclass(frozen=True)
+class TracedValue:
+    """One named value: the array, what is known of its name, its gradient if one was given, and its other names."""
+
+    name: str
+    value: Any
+    about: Name
+    gradient: Any = None
+    aliases: list[str] = field(default_factory=list)
+
+    @property
+    def statistics(self) -> dict[str, float]:
+        """mean, std, min and max of the value, ignoring masked-out entries' huge numbers only in that they are shown as they are."""
+        if self.value.size == 0:
+            return dict.fromkeys(("mean", "std", "min", "max"), float("nan"))
+        numbers = np.asarray(self.value.real, dtype=np.float64)
+        low, high = float(numbers.min()), float(numbers.max())
+        with np.errstate(over="ignore", invalid="ignore"):
+            return {"mean": float(numbers.mean()), "std": float(numbers.std()), "min": low, "max": high}
+
+    @property
+    def axes(self) -> str:
+        """The axes by letter, "B S H"."""
+        return self.about.axes
+
+    @property
+    def equation(self) -> str:
+        """How the value is computed."""
+        return self.about.equation
+
+
+class Trace:
+    """The values of a forward pass in the order of computation, each array once, under the first of its names.
+
+    Iterating gives `TracedValue`s; `trace[name]` finds one under any of its names; `trace.only("layer.0")` keeps those whose name
+    contains a text. It prints as a table, in Jupyter as HTML.
+    """
+
+    def __init__(self, values: list[TracedValue]):
+        self._values = values
+        self._by_name = {name: value for value in values for name in (value.name, *value.aliases)}
+
+    def __iter__(self) -> Iterator[TracedValue]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def __getitem__(self, name: str) -> TracedValue:
+        if name not in self._by_name:
+            close = [known for known in self._by_name if known.endswith(name)] or list(self._by_name)[:5]
+            raise KeyError(f"{name!r} is not in this trace; it has {', '.join(close[:5])}, ...")
+        return self._by_name[name]
+
+    def names(self) -> list[str]:
+        """The first name of every value."""
+        return [value.name for value in self]
+
+    def only(self, text: str) -> "Trace":
+        """The values whose name contains `text`."""
+        return Trace([value for value in self if text in value.name])
+
+    def table(self) -> Table:
+        """name, shape, axes, statistics, size of the gradient, equation."""
+        graded = any(value.gradient is not None for value in self)
+        header = ["name", "shape", "axes", "mean", "std", "min", "max", *(["|gradient|"] if graded else []), "equation"]
+        return Table(header, [table_row(value, graded) for value in self], right=range(3, 8 if graded else 7))
+
+    def __repr__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
+
+
+def table_row(value: TracedValue, graded: bool) -> list[str]:
+    """One line of the table."""
+    shape = "x".join(map(str, value.value.shape)) or "()"
+    statistics = [f"{number:.3g}" for number in value.statistics.values()]
+    size = ["" if value.gradient is None else f"{np.linalg.norm(np.asarray(value.gradient).ravel()):.3g}"] if graded else []
+    return [value.name, shape, value.axes, *statistics, *size, value.equation]
+
+
+def trace(out: ModelOutput, grads: Mapping[str, Any] | None = None) -> Trace:
+    """Every named value of a call, in the order of computation; with `grads` of `backward(..., intermediates=True)` their gradients.
+
+    Parameters are left out, and a value that goes by several names (a layer's output is the next one's input) stands under the
+    first. Raises ValueError if the call did not keep its values (keep_cache=False).
+    """
+    if not isinstance(out, ModelOutput):
+        raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
+    if out.cache is None:
+        raise ValueError("out: was computed with keep_cache=False, so that there are no values to show")
+    found: dict[tuple, TracedValue] = {}
+    for name, value in flatten(out.cache).items():
+        if not hasattr(value, "shape") or lookup(name).is_parameter:
+            continue
+        key = identity(value)
+        if key in found:
+            found[key].aliases.append(name)
+        else:
+            found[key] = TracedValue(name, value, lookup(name), None if grads is None else grads.get(name))
+    return Trace(list(found.values()))
+
+
+def identity(value: Any) -> tuple:
+    """What tells arrays apart: the memory and how it is read; a number by itself is told by its object."""
+    if not isinstance(value, np.ndarray):
+        return ("object", id(value))
+    return (value.__array_interface__["data"][0], value.shape, value.strides, value.dtype.str)
