@@ -1,7 +1,7 @@
 """ConvBERT in pure NumPy: every component a readable function with a hand-written forward and backward."""
 
 from convbert_np.config import ConvBertConfig
-from convbert_np.model.models import (
+from convbert_np.interface.models import (
     ConvBertForMaskedLM,
     ConvBertForMultipleChoice,
     ConvBertForQuestionAnswering,
@@ -9,5 +9,26 @@ from convbert_np.model.models import (
     ConvBertForTokenClassification,
     ConvBertModel,
 )
+from convbert_np.interface.output import ModelOutput
+from convbert_np.tokenization import ConvBertTokenizer
+from convbert_np.tree import flatten, unflatten
+from convbert_np.verify.gradients import check_gradients, check_model_gradients
+from convbert_np.verify.trace import trace
 
 __version__ = "0.1.0"
+__all__ = [
+    "ConvBertConfig",
+    "ConvBertForMaskedLM",
+    "ConvBertForMultipleChoice",
+    "ConvBertForQuestionAnswering",
+    "ConvBertForSequenceClassification",
+    "ConvBertForTokenClassification",
+    "ConvBertModel",
+    "ConvBertTokenizer",
+    "ModelOutput",
+    "check_gradients",
+    "check_model_gradients",
+    "flatten",
+    "trace",
+    "unflatten",
+]

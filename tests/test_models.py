@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small import HEADS, SMALL, inputs_for, make
 
 import convbert_np as cb
-from convbert_np.model.output import ModelOutput
+from convbert_np.interface.output import ModelOutput
 from convbert_np.ops.activations import ACTIVATIONS
 from convbert_np.tree import flatten
 from convbert_np.verify.gradients import check_model_gradients

@@ -20,7 +20,7 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
         x_0     = e W^T + b                                       (only where E != H)   (2)
         x_{i+1} = encoder_layer_i(x_i)                                                  (3)
 
-    `inputs` are those of `model.inputs.prepare`; `collect` names which of BODY_OUTPUTS to return. Without `keep_cache` each
+    `inputs` are those of `interface.inputs.prepare`; `collect` names which of BODY_OUTPUTS to return. Without `keep_cache` each
     layer's values are forgotten as soon as it is done.
 
     Shapes : e (B, S, E), x_i (B, S, H).

@@ -25,8 +25,8 @@ class Equation(NamedTuple):
 
 
 def equations() -> list[Equation]:
-    """All numbered equations of ops/ and model/, in the order of the files."""
-    return [equation for room in ("ops", "model") for name, source in sources(room) for equation in of_module(name, source)]
+    """All numbered equations of ops/, model/ and interface/, in the order of the files."""
+    return [equation for room in ("ops", "model", "interface") for name, source in sources(room) for equation in of_module(name, source)]
 
 
 def sources(room: str) -> Iterator[tuple[str, str]]:

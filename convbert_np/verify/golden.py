@@ -16,8 +16,8 @@ import numpy as np
 
 from convbert_np.checkpoints.safetensors import read_safetensors
 from convbert_np.config import ConvBertConfig
-from convbert_np.model import models
-from convbert_np.model.inputs import ARGUMENTS
+from convbert_np.interface import models
+from convbert_np.interface.inputs import ARGUMENTS
 from convbert_np.tree import flatten, unflatten
 
 FLOAT64_VALUE, FLOAT64_GRADIENT, FLOAT32_FLOORS = 1e-12, 1e-11, 5.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from convbert_np.model.output import ModelOutput
+from convbert_np.interface.output import ModelOutput
 from convbert_np.names import Name, lookup
 from convbert_np.tree import flatten
 from convbert_np.verify.table import Table

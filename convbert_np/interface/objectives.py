@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from convbert_np.config import ConvBertConfig
-from convbert_np.model.inputs import as_array, as_integers, check_shape
+from convbert_np.interface.inputs import as_array, as_integers, check_shape
 from convbert_np.ops.losses import (
     binary_cross_entropy_with_logits,
     binary_cross_entropy_with_logits_backward,

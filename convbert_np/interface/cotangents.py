@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from convbert_np.model.inputs import as_array
-from convbert_np.model.output import ModelOutput
+from convbert_np.interface.inputs import as_array
+from convbert_np.interface.output import ModelOutput
 from convbert_np.tree import Tree
 
 Indexed = dict[int, Any]

@@ -1,17 +1,19 @@
 """The models under the names people know. Each holds a configuration and a tree of parameters, nothing else."""
 
+import os
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from convbert_np.config import ConvBertConfig
-from convbert_np.model import heads, objectives
+from convbert_np.interface import objectives
+from convbert_np.model import heads
 from convbert_np.model.convbert import convbert, convbert_backward
-from convbert_np.model.cotangents import split_cotangents
+from convbert_np.interface.cotangents import split_cotangents
 from convbert_np.model.initialise import Shapes, body_shapes, initialise, layer_norm_shapes, linear_shapes
-from convbert_np.model.inputs import by_name, flatten_choices, prepare, unpack
-from convbert_np.model.output import ModelOutput
+from convbert_np.interface.inputs import by_name, flatten_choices, prepare, unpack
+from convbert_np.interface.output import ModelOutput
 from convbert_np.ops.dropout import child
 from convbert_np.tree import Tree, flatten, unflatten
 
@@ -134,7 +136,28 @@ class ConvBertPreTrainedModel:
         """The other name of a parameter that has two, else None."""
         return None
 
-    def astype(self, dtype: Any) -> "ConvBertPreTrainedModel":
+    @classmethod
+    def from_pretrained(
+        cls, directory: str | os.PathLike[str], dtype: Any = np.float32, seed: int = 0, **overrides: Any
+    ) -> Self:
+        """The model in a directory of config.json and model.safetensors, as transformers' save_pretrained writes it.
+
+        Parameters that the file lacks (a new head) are drawn from `seed`, with a warning. `overrides` go before the fields of
+        config.json. Raises FileNotFoundError, ValueError or CheckpointError naming the file.
+        """
+        from convbert_np.checkpoints.pretrained import load_pretrained, warn_of  # files know the models, not the models files
+
+        model, report = load_pretrained(cls, directory, dtype, seed, **overrides)
+        warn_of(report, directory)
+        return model
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write config.json and model.safetensors into a directory; transformers' from_pretrained reads them."""
+        from convbert_np.checkpoints.pretrained import save_pretrained
+
+        save_pretrained(self, directory)
+
+    def astype(self, dtype: Any) -> Self:
         """A copy of this model whose parameters are of another dtype."""
         model = type(self)(self.config, dtype=dtype)
         model.load_state_dict(self.state_dict())

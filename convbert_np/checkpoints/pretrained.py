@@ -1,0 +1,76 @@
+"""A model's directory, as the reference library's save_pretrained writes it: config.json and model.safetensors."""
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.safetensors import read_safetensors, write_safetensors
+from convbert_np.config import ConvBertConfig
+from convbert_np.interface.models import LM_HEAD, ConvBertPreTrainedModel, LoadReport
+
+Model = TypeVar("Model", bound=ConvBertPreTrainedModel)
+WEIGHTS = "model.safetensors"
+LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+
+
+def load_pretrained(
+    cls: type[Model], directory: str | os.PathLike[str], dtype: Any = np.float32, seed: int = 0, **overrides: Any
+) -> tuple[Model, LoadReport]:
+    """The model in a directory, and what its file lacked or had too much; what is missing is drawn from `seed`.
+
+    A file of the bare model fits a model with a head and the other way round. `overrides` go before the fields of config.json.
+    Raises FileNotFoundError, CheckpointError or ValueError naming the file and the tensor.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory}: is not a directory that holds a model")
+    config = ConvBertConfig.from_pretrained(directory, **overrides)
+    if not (directory / WEIGHTS).is_file():
+        raise FileNotFoundError(f"{directory / WEIGHTS}: there is no such file; other formats are not read yet")
+    model = cls(config, seed=seed, dtype=dtype)
+    state = fitting_names(read_safetensors(directory / WEIGHTS), model)
+    try:
+        report = model.load_state_dict(state, strict=False)
+    except ValueError as error:
+        raise CheckpointError(directory / WEIGHTS, str(error)) from error
+    if len(report.missing_keys) == len(model.state_dict()):
+        raise CheckpointError(directory / WEIGHTS, "holds none of the parameters of a ConvBERT")
+    return model, report
+
+
+def fitting_names(tensors: Mapping[str, Any], model: ConvBertPreTrainedModel) -> dict[str, Any]:
+    """The tensors under this model's names: with or without "convbert.", and with the newer names of a layer norm's gain and shift."""
+    renamed = {name: value for name, value in tensors.items() if not name.endswith("position_ids")}
+    for old, new in LEGACY.items():
+        renamed = {name.replace(old, new): value for name, value in renamed.items()}
+    prefixed = any(name.startswith("convbert.") for name in renamed)
+    if prefixed and not model.prefix:
+        return {name.removeprefix("convbert."): v for name, v in renamed.items() if name.startswith("convbert.")}
+    if model.prefix and not prefixed:
+        return {f"convbert.{name}": value for name, value in renamed.items()}
+    return renamed
+
+
+def warn_of(report: LoadReport, directory: str | os.PathLike[str]) -> None:
+    """Warn, in words, if a checkpoint did not fit the model exactly."""
+    if report.missing_keys:
+        warnings.warn(f"{directory}: lacks {', '.join(report.missing_keys)}; these are freshly drawn", stacklevel=3)
+    if report.unexpected_keys:
+        warnings.warn(f"{directory}: {', '.join(report.unexpected_keys)} are not used by this model", stacklevel=3)
+
+
+def save_pretrained(model: ConvBertPreTrainedModel, directory: str | os.PathLike[str]) -> None:
+    """Write config.json and model.safetensors, each whole or not at all. A tied weight is stored once, as the reference does."""
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    state = {name: np.ascontiguousarray(value) for name, value in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        state.pop(LM_HEAD, None)
+    write_safetensors(directory / WEIGHTS, state, {"format": "pt"})
+    fields = model.config.to_dict() | {"architectures": [type(model).__name__]}
+    ConvBertConfig.from_dict(fields).save_pretrained(directory)

@@ -1,0 +1,1 @@
+"""The models as people call them: classes, arguments, outputs, losses by task."""
