@@ -1,0 +1,12 @@
+"""What is shipped with the package: a tiny model with its vocabulary, and golden bundles for the selftest."""
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TINY = HERE / "tiny"
+
+
+def golden_directory() -> Path:
+    """Where the shipped golden bundles are: in the package, or in a source checkout among the tests."""
+    packaged = HERE / "golden"
+    return packaged if packaged.is_dir() else HERE.parents[1] / "tests" / "golden"
