@@ -52,7 +52,7 @@ class Name(NamedTuple):
 
 def tf2_name(module: str, leaf: str) -> str:
     """A parameter's variable in the TensorFlow 2 classes of transformers."""
-    path = module.replace("encoder.layer.{i}", "encoder/layer_._{i}").replace(".", "/")
+    path = module.replace(".", "/").replace("encoder/layer/{i}", "encoder/layer_._{i}")
     prefix = "" if module.startswith(("generator", "classifier", "qa_outputs", "sequence_summary")) else "convbert/"
     return f"{prefix}{path}/{leaf}"
 
@@ -61,7 +61,7 @@ def tf1_name(module: str, leaf: str) -> str:
     """A parameter's variable in the original TensorFlow 1 code; heads have none there."""
     if module.startswith(("classifier", "qa_outputs", "sequence_summary")):
         return ""
-    path = module.replace("encoder.layer.{i}", "encoder/layer_{i}").replace(".", "/")
+    path = module.replace(".", "/").replace("encoder/layer/{i}", "encoder/layer_{i}")
     for ours, theirs in (
         ("key_conv_attn_layer", "conv_attn_key"),
         ("conv_kernel_layer", "conv_attn_kernel"),
@@ -162,7 +162,7 @@ def separable_conv_rows(module: str) -> Iterator[Name]:
     yield module_input(module, "B S H", "self.x")
     yield module_input(f"{module}.depthwise", "B S H", "self.x")
     yield parameter(f"{module}.depthwise", "weight", "H 1 K", "W", "", "")._replace(
-        tf2=tf2_name(module, "depthwise_kernel (axes 2 0 1)"), tf1=tf1_name(module, "depthwise_kernel (axes 1 2 0)")
+        tf2=tf2_name(module, "depthwise_kernel (axes 1 2 0)"), tf1=tf1_name(module, "depthwise_kernel (axes 1 2 0)")
     )
     yield module_output(f"{module}.depthwise", "B S H", "sum_j x[s + j - (K-1)/2, h] W[h, j]")
     yield module_input(f"{module}.pointwise", "B S H", "depthwise.y")

@@ -90,7 +90,8 @@ def draw_config(rng, index):
         "intermediate_size": groups * int(rng.integers(5, 12)), "num_hidden_layers": pick(rng, 1, 2, 2, 3),
         "conv_kernel_size": pick(rng, 1, 3, 5, 9, 11), "hidden_act": HIDDEN_ACTS[index % len(HIDDEN_ACTS)],
         "max_position_embeddings": int(rng.integers(12, 16)), "type_vocab_size": int(rng.integers(1, 4)),
-        "pad_token_id": pick(rng, 0, 1, None, -1), "layer_norm_eps": pick(rng, 1e-12, 1e-5), "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": pick(rng, 0.0, dropout),
+        "pad_token_id": pick(rng, 0, 1, None, -1), "layer_norm_eps": pick(rng, 1e-12, 1e-5),
+        "hidden_dropout_prob": dropout, "attention_probs_dropout_prob": pick(rng, 0.0, dropout),
         "classifier_dropout": pick(rng, None, 0.0, 0.3),
     }  # fmt: skip
 
@@ -506,8 +507,8 @@ def test_float32(index):
     """Our float32 results are as near to the truth as PyTorch's own.
 
     The error of each tensor is the root mean square, over a few runs with slightly changed weights, of the relative L2 error
-    against PyTorch in float64. Ours may be 5 times that of PyTorch in float32; it is 1 in the mean, and chance makes it 2 or 3 for
-    tensors of a few numbers. Half of one rounding (in a gradient: of all gradients together) is always allowed.
+    against PyTorch in float64. Ours may be 5 times that of PyTorch in float32; it is 1 in the mean, and chance makes it 2 or 3
+    for tensors of a few numbers. Half of one rounding (in a gradient: of all gradients together) is always allowed.
     """
     case = draw_case(index)
     models = {
@@ -548,9 +549,9 @@ def test_float32(index):
 def corner(model_class="ConvBertModel", shape=(2, 6), seed=5, training=False, cotangents="all", inputs=None, **config):
     """A small case; `cotangents` "all": of every output except the loss, "loss": the loss alone."""
     config = {
-        "vocab_size": 23, "hidden_size": 12, "embedding_size": 8, "num_attention_heads": 4, "head_ratio": 2, "intermediate_size": 10,
-        "num_hidden_layers": 2, "conv_kernel_size": 5, "max_position_embeddings": 10, "hidden_dropout_prob": 0.0,
-        "attention_probs_dropout_prob": 0.0,
+        "vocab_size": 23, "hidden_size": 12, "embedding_size": 8, "num_attention_heads": 4, "head_ratio": 2,
+        "intermediate_size": 10, "num_hidden_layers": 2, "conv_kernel_size": 5, "max_position_embeddings": 10,
+        "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
     } | config  # fmt: skip
     rng = np.random.default_rng(seed)
     inputs = {"input_ids": rng.integers(0, config["vocab_size"], shape)} | (inputs or {})
@@ -693,9 +694,27 @@ def test_no_layers(model_class, width):
     assert got.names == want.names
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_chunked_feed_forward_is_the_same(training):
-    check(corner(chunk_size_feed_forward=2, training=training, hidden_dropout_prob=0.2))
+def test_chunked_feed_forward_is_the_same():
+    """The reference may go through the feed-forward network in pieces, which changes nothing but its memory."""
+    check(corner(chunk_size_feed_forward=2))
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (1, 6, 6), (2, 6), (2, 6, 6)])
+@pytest.mark.parametrize("dtype", ["bool", "int32", "int64", "float32"])
+def test_mask_shapes_and_types(shape, dtype):
+    """One mask may serve the whole batch."""
+    mask = np.random.default_rng(8).integers(0, 2, shape).astype(dtype)
+    check(corner(inputs={"attention_mask": mask}))
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 2), (2, 1, 2, 1, 1), (2, 2, 2, 1, 1), (2, 1, 2, 6, 6), (2, 2, 2, 6, 1)])
+def test_head_mask_shapes(shape):
+    """The head mask and its gradient."""
+    head_mask = np.random.default_rng(9).uniform(-1, 2, shape).astype(np.float32)
+    case = corner(inputs={"head_mask": head_mask})
+    theirs = reference_model(case.model_class, case.config, case.seed)
+    want = run_reference(case, torch.float64, theirs)
+    assert_close(run_ours(case, our_model(theirs), want.masks), want)
 
 
 @pytest.mark.parametrize("name", ["hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"])

@@ -6,7 +6,7 @@
     python tests/tools/mutants.py --only ID [ID ...]        these
     python tests/tools/mutants.py --match 'ops/losses.py*'  those whose ids fit the pattern
 
-A mutant is one small edit of a file of ops/ or model/, found in the syntax tree: another operator, a term dropped, an axis or a
+A mutant is one small edit of a file of ops/, model/ or interface/, found in the syntax tree: another operator, a term dropped, an axis or a
 bound off by one, a gradient forgotten (KINDS lists them). It is killed if the tests fail, or do not end. First, quickly, come
 the comparisons with the golden bundles in float64, which tests/test_golden.py makes as well; a mutant that passes is put before
 the tests, those first that name its module. The tests run against a copy of the package; the working tree is not touched.
@@ -43,8 +43,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "convbert_np"
-ROOMS = ("ops", "model")
-EXCLUDED = {"model/output.py": "only names and prints results"}
+ROOMS = ("ops", "model", "interface")
+EXCLUDED = {"interface/output.py": "only names and prints results"}
 
 KINDS = {
     "operator": "+ for -, * for /, += for -= and so on",
