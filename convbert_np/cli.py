@@ -46,9 +46,9 @@ def parser() -> argparse.ArgumentParser:
 def add_trace(commands: argparse._SubParsersAction) -> None:
     """`trace TEXT`."""
     command = commands.add_parser(
-        "trace", help="run a sentence forward and backward and show every value",
-        description="Run TEXT through a masked language model, forward and backward: prints the tokens, every named value with its "
-        "gradient, the loss and the predictions. [MASK] in TEXT is to be guessed.",
+        "trace", help="run a sentence forward and backward, show every value",
+        description="Run TEXT through a masked language model, forward and backward: prints the tokens, every named value with "
+        "its gradient, the loss and the predictions. [MASK] in TEXT is to be guessed.",
     )  # fmt: skip
     command.add_argument("text", metavar="TEXT", help='for example "The capital of France is [MASK]."')
     command.add_argument("--pair", metavar="TEXT", help="a second text, in the second segment")
@@ -107,8 +107,8 @@ def add_selftest(commands: argparse._SubParsersAction) -> None:
     """`selftest`."""
     command = commands.add_parser(
         "selftest", help="compare this installation with values that PyTorch computed",
-        description="Compute the shipped golden values on this machine, in float64 and float32, and compare each tensor with what "
-        "PyTorch computed: error, rounding floor, and their ratio. Exit code 1 if any tensor is wrong.",
+        description="Compute the shipped golden values on this machine, in float64 and float32, and compare each tensor with "
+        "what PyTorch computed: error, rounding floor, and their ratio. Exit code 1 if any tensor is wrong.",
     )  # fmt: skip
     command.add_argument("--brief", action="store_true", help="one line per bundle instead of one per tensor")
     command.set_defaults(command=run_selftest)

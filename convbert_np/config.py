@@ -186,8 +186,7 @@ class ConvBertConfig:
     def to_dict(self) -> dict[str, Any]:
         """All fields, unknown ones included, as values that JSON can hold; `from_dict` reads them back."""
         return {"model_type": self.model_type} | {
-            name: {str(k): v for k, v in value.items()} if name == "id2label" else value
-            for name, value in vars(self).items()
+            name: {str(k): v for k, v in value.items()} if name == "id2label" else value for name, value in vars(self).items()
         }
 
     def to_diff_dict(self) -> dict[str, Any]:
@@ -278,5 +277,5 @@ def check_probability(name: str, value: Any, optional: bool = False) -> None:
     if value is None and optional:
         return
     check_nonnegative(name, value)
-    if value > 1:
+    if not 0 <= float(value) <= 1:  # type: ignore[arg-type]
         raise ValueError(f"{name}: must be a probability between 0 and 1, got {value}")

@@ -137,9 +137,7 @@ def embedding_rows() -> Iterator[Name]:
         yield module_output(module, "B S E", f"W[{ids}]")
         if table == "word_embeddings":
             yield Name("embeddings.inputs_embeds", "B S E", "the argument, or word_embeddings.y", "the argument inputs_embeds")
-    yield from layer_norm_rows(
-        "embeddings.LayerNorm", "inputs_embeds + position_embeddings.y + token_type_embeddings.y", "B S E"
-    )
+    yield from layer_norm_rows("embeddings.LayerNorm", "inputs_embeds + position_embeddings.y + token_type_embeddings.y", "B S E")
     yield from dropout_rows("embeddings.dropout", "LayerNorm.y", "B S E")
     yield from linear_rows("embeddings_project", "embeddings.dropout.y", "B S E", "B S H")
 

@@ -1,12 +1,24 @@
 """Every forward/backward pair of ops/, with a way to draw random arguments for it: shared by the tests of all of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
-from convbert_np.ops import activations, attention, dropout, dynamic_conv, embedding, grouped_linear, layer_norm, linear, losses
-from convbert_np.ops import separable_conv, softmax
+from convbert_np.ops import (
+    activations,
+    attention,
+    dropout,
+    dynamic_conv,
+    embedding,
+    grouped_linear,
+    layer_norm,
+    linear,
+    losses,
+    separable_conv,
+    softmax,
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,9 @@ def draw_activation(name):
 
 
 LOSSES = [
-    pair(losses, name, with_arguments(draw, reduction=reduction), output="loss", constants=("labels",), label=f"{name} {reduction}")
+    pair(
+        losses, name, with_arguments(draw, reduction=reduction), output="loss", constants=("labels",), label=f"{name} {reduction}"
+    )
     for name, draw in (
         ("cross_entropy", draw_cross_entropy),
         ("mse_loss", draw_regression),

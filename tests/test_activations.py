@@ -111,9 +111,7 @@ def test_kinks(name, x, derivative):
         assert value_and_derivative(np.array([at]), name)[1][0] == dtype(derivative)
 
 
-@pytest.mark.parametrize(
-    "name", ["gelu", "gelu_python", "gelu_new", "quick_gelu", "silu", "sigmoid", "laplace"]
-)
+@pytest.mark.parametrize("name", ["gelu", "gelu_python", "gelu_new", "quick_gelu", "silu", "sigmoid", "laplace"])
 def test_the_negative_tail_is_relatively_accurate(name):
     """float32 follows float64 where the value is tiny and PyTorch's formulas give zero or noise."""
     x = np.linspace(-6, -3, 100, dtype=np.float32) / (3 if name == "laplace" else 1)

@@ -25,7 +25,9 @@ def test_defaults_are_those_of_the_reference():
     assert (config.num_heads, config.head_size, config.all_head_size) == (6, 64, 384)
 
 
-@pytest.mark.parametrize("heads, ratio, want", [(12, 1, (12, 32)), (12, 4, (3, 128)), (12, 5, (2, 192)), (2, 4, (1, 384)), (12, 24, (1, 384))])
+@pytest.mark.parametrize(
+    "heads, ratio, want", [(12, 1, (12, 32)), (12, 4, (3, 128)), (12, 5, (2, 192)), (2, 4, (1, 384)), (12, 24, (1, 384))]
+)
 def test_derived_sizes(heads, ratio, want):
     config = ConvBertConfig(num_attention_heads=heads, head_ratio=ratio)
     assert (config.num_heads, config.head_size) == want and config.all_head_size == 384
@@ -101,7 +103,9 @@ def test_from_dict_takes_overrides_and_refuses_other_models():
         ConvBertConfig.from_dict([1])
 
 
-@pytest.mark.parametrize("text, message", [("", "is not valid JSON"), ("[1]", "must hold a JSON object"), ('{"hidden_size": 0}', "hidden_size")])
+@pytest.mark.parametrize(
+    "text, message", [("", "is not valid JSON"), ("[1]", "must hold a JSON object"), ('{"hidden_size": 0}', "hidden_size")]
+)
 def test_broken_files(tmp_path, text, message):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=message):

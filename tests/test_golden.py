@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convbert_np.tree import flatten
-from convbert_np.verify.golden import Golden, compare, compute, limit_of, load_golden
+from convbert_np.tree import flatten, unflatten
+from convbert_np.verify.golden import FLOAT64_VALUE, compare, compute, limit_of, load_golden, relative_error
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in GOLDEN.glob("*.json") if "model_class" in json.loads(path.read_text(encoding="utf-8")))
@@ -137,18 +137,54 @@ def test_labels_are_kept_as_given(name):
         np.testing.assert_array_equal(computed["values/loss_fct.labels"], inputs["labels"])
 
 
+def names_of_outputs(golden):
+    """The named value that each output of a call is."""
+    config, model_class = golden.manifest["config"], golden.manifest["model_class"]
+    prefix = "" if model_class == "ConvBertModel" else "convbert."
+    bottom = "embeddings.dropout.y" if config["embedding_size"] == config["hidden_size"] else "embeddings_project.y"
+    layers = [f"{prefix}encoder.layer.{i}" for i in range(config["num_hidden_layers"])]
+    names = {"hidden_states": [prefix + bottom, *(f"{layer}.output.LayerNorm.y" for layer in layers)]}
+    names["attentions"] = [f"{layer}.attention.self.attention_weights" for layer in layers]
+    names["dynamic_kernels"] = [f"{layer}.attention.self.conv_kernel_layer.dynamic_kernel" for layer in layers]
+    heads = {
+        "ConvBertModel": {"last_hidden_state": names["hidden_states"][-1]},
+        "ConvBertForMaskedLM": {"logits": "generator_lm_head.y"},
+        "ConvBertForSequenceClassification": {"logits": "classifier.out_proj.y"},
+        "ConvBertForTokenClassification": {"logits": "classifier.y"},
+        "ConvBertForMultipleChoice": {"logits": "classifier.y"},
+        "ConvBertForQuestionAnswering": {"start_logits": "start_logits", "end_logits": "end_logits"},
+    }
+    loss = {"loss": "loss" if "QuestionAnswering" in model_class else "loss_fct.loss"} if golden.manifest["loss"] else {}
+    return loss | heads[model_class] | names
+
+
+def call(golden, **options):
+    """Our model and its output for the inputs of a bundle, with its dropout masks, in float64."""
+    model = golden.model(np.float64)
+    arguments = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in golden.group("inputs").items()}
+    masks = unflatten({n: mask.astype(bool) for n, mask in golden.group("masks").items()})
+    return model, model(arguments, training=golden.manifest["training"], rng=masks, **options)
+
+
+@every_bundle
+def test_the_outputs_are_the_named_values(name):
+    """What a call returns is what the bundle records: post-dropout attentions, projected embeddings, folded logits."""
+    golden = golden_of(name)
+    _, out = call(golden, output_hidden_states=True, output_attentions=True)
+    names = names_of_outputs(golden)
+    assert list(names)[:-1] == out.keys()
+    for output, sources in names.items():
+        values = [out[output]] if isinstance(sources, str) else out[output]
+        sources = [sources] if isinstance(sources, str) else sources
+        for value, source in zip(values, sources, strict=True):
+            truth = golden.expected(f"values/{source}")
+            assert relative_error(value, truth.reshape(value.shape)) <= FLOAT64_VALUE, (output, source)
+
+
 @every_bundle
 def test_without_intermediates_the_gradients_are_the_same(name):
-    golden = golden_of(name)
-    model, inputs = golden.model(np.float64), golden.group("inputs")
-    arguments = {n: v.astype(np.float64) if v.dtype.kind == "f" else v for n, v in inputs.items()}
-    masks = {n: m.astype(bool) for n, m in golden.group("masks").items()}
-    kept = computed_by_us(name, np.float64)
-    tree = {}
-    for path, mask in masks.items():
-        *parents, last = path.split(".")
-        functools.reduce(lambda node, key: node.setdefault(key, {}), parents, tree)[last] = mask
-    out = model(arguments, training=golden.manifest["training"], rng=tree)
+    golden, kept = golden_of(name), computed_by_us(name, np.float64)
+    model, out = call(golden)
     cotangents = golden.group("cotangents") | ({"loss": np.float64(1)} if golden.manifest["loss"] else {})
     grads = model.backward(out, cotangents)
     assert list(grads) == list(model.named_parameters())
@@ -294,4 +330,3 @@ def test_the_report_names_the_first_tensor_first():
     wrong = {n: v * 1.01 if n in names[names.index(first) :] else v for n, v in values.items()}
     lines = report(golden, list(compare(golden, wrong, np.float64))).splitlines()
     assert lines[1].strip().startswith(first)
-    assert isinstance(golden, Golden)

@@ -70,7 +70,9 @@ def test_gradients_have_the_parameters_names_shapes_and_dtype(head):
         for name, parameter in model.named_parameters().items():
             assert grads[name].shape == parameter.shape and grads[name].dtype == dtype, name
         everything = flatten(out.cache) | model.backward(out, cotangents, intermediates=True)
-        assert {n: v.dtype for n, v in everything.items() if getattr(v, "dtype", np.dtype("i8")).kind == "f" and v.dtype != dtype} == {}
+        assert {
+            n: v.dtype for n, v in everything.items() if getattr(v, "dtype", np.dtype("i8")).kind == "f" and v.dtype != dtype
+        } == {}
 
 
 @heads
@@ -204,10 +206,11 @@ def test_outputs_by_attribute_key_index_and_tuple(head):
     model = make(head)
     given = inputs_for(head, model) | {"output_attentions": True, "output_hidden_states": True}
     out = model(**given)
-    names = {
-        "model": ["last_hidden_state"],
-        "answer": ["loss", "start_logits", "end_logits"],
-    }.get(head, ["loss", "logits"]) + ["hidden_states", "attentions"]
+    names = [
+        *{"model": ["last_hidden_state"], "answer": ["loss", "start_logits", "end_logits"]}.get(head, ["loss", "logits"]),
+        "hidden_states",
+        "attentions",
+    ]
     assert isinstance(out, ModelOutput) and out.keys() == names and list(out) == names and len(out) == len(names)
     as_tuple = model(**given, return_dict=False)
     assert isinstance(as_tuple, tuple) and len(as_tuple) == len(names) and len(out.to_tuple()) == len(names)
@@ -264,7 +267,10 @@ def test_calling_conventions(head):
         (ordered, rest),
         (tuple(ordered), rest),
         ([*ordered, None], rest),
-        ({"input_ids": given["input_ids"], "token_type_ids": given["token_type_ids"]}, rest | {"attention_mask": given["attention_mask"]}),
+        (
+            {"input_ids": given["input_ids"], "token_type_ids": given["token_type_ids"]},
+            rest | {"attention_mask": given["attention_mask"]},
+        ),
         (given["input_ids"].tolist(), {k: v for k, v in given.items() if k != "input_ids"}),
     ):
         for a, b in zip(want, model(first, **keywords).to_tuple(), strict=True):
@@ -284,7 +290,11 @@ def test_dropout_is_off_by_default_random_in_training_and_repeatable():
     assert model(**given).loss == model(**given, training=False, rng=3).loss
     first, second = (model(**given, training=True, rng=seed) for seed in (1, 2))
     assert first.loss != second.loss
-    assert first.loss == model(**given, training=True, rng=1).loss == model(**given, training=True, rng=np.random.default_rng(1)).loss
+    assert (
+        first.loss
+        == model(**given, training=True, rng=1).loss
+        == model(**given, training=True, rng=np.random.default_rng(1)).loss
+    )
     assert first.loss == model(**given, training=True, rng=first.cache).loss
     model(**given, training=True)
     with pytest.raises(TypeError, match="rng: must be"):
@@ -370,12 +380,20 @@ BAD_CALLS = [
     (dict(inputs_embeds=np.zeros((1, 12, 10))), ValueError, "inputs_embeds: a sequence of 12"),
     (dict(inputs_embeds=np.zeros((2, 5, 9))), ValueError, "embedding_size 10"),
     (dict(inputs_embeds=np.zeros((2, 5))), ValueError, "inputs_embeds: must have the shape"),
-    (dict(inputs_embeds=np.zeros((2, 5, 10), np.float32)), TypeError, "inputs_embeds: must be float64 like the model, got float32"),
+    (
+        dict(inputs_embeds=np.zeros((2, 5, 10), np.float32)),
+        TypeError,
+        "inputs_embeds: must be float64 like the model, got float32",
+    ),
     (dict(input_ids=IDS, token_type_ids=IDS), ValueError, "token_type_ids: must be in"),
     (dict(input_ids=IDS, token_type_ids=np.zeros((2, 4), int)), ValueError, "token_type_ids: must have the shape"),
     (dict(input_ids=IDS, position_ids=IDS), ValueError, "position_ids: must be in"),
     (dict(input_ids=IDS, position_ids=np.zeros((2, 4), int)), ValueError, "position_ids: must have the shape"),
-    (dict(input_ids=IDS, attention_mask=np.ones((2, 4))), ValueError, r"attention_mask: must have the shape \(2, 5\) or \(1, 5\)"),
+    (
+        dict(input_ids=IDS, attention_mask=np.ones((2, 4))),
+        ValueError,
+        r"attention_mask: must have the shape \(2, 5\) or \(1, 5\)",
+    ),
     (dict(input_ids=IDS, attention_mask=np.ones((2, 1, 1, 5))), ValueError, "attention_mask: must have the shape"),
     (dict(input_ids=IDS, attention_mask=np.full((2, 5), np.nan)), ValueError, "attention_mask: must hold finite"),
     (dict(input_ids=IDS, attention_mask=np.full((2, 5), -1)), ValueError, "attention_mask: must hold finite"),
@@ -421,7 +439,10 @@ def test_question_answering_positions():
     given = inputs_for("model", model)
     both = model(**given, start_positions=[[1], [2]], end_positions=[3, 4]).loss
     assert both == model(**given, start_positions=[1, 2], end_positions=[3, 4]).loss
-    assert model(**given, start_positions=[-7, 2], end_positions=[3, 4]).loss == model(**given, start_positions=[0, 2], end_positions=[3, 4]).loss
+    assert (
+        model(**given, start_positions=[-7, 2], end_positions=[3, 4]).loss
+        == model(**given, start_positions=[0, 2], end_positions=[3, 4]).loss
+    )
     ignored = model(**given, start_positions=[1, 9], end_positions=[3, 5]).loss
     first = {name: value[:1] for name, value in given.items()}
     np.testing.assert_allclose(ignored, model(**first, start_positions=[1], end_positions=[3]).loss, rtol=1e-12)
@@ -485,7 +506,12 @@ def test_multiple_choice_pools_the_last_position_by_default():
 @pytest.mark.parametrize("kind", ["last", "first", "mean", "cls_index"])
 def test_multiple_choice_summaries_have_right_gradients(kind):
     model = make(
-        "choice", summary_type=kind, summary_use_proj=True, summary_activation="tanh", summary_first_dropout=0.2, summary_last_dropout=0.1
+        "choice",
+        summary_type=kind,
+        summary_use_proj=True,
+        summary_activation="tanh",
+        summary_first_dropout=0.2,
+        summary_last_dropout=0.1,
     )
     check_model_gradients(model, inputs_for("choice", model) | {"training": True, "rng": 1}).raise_if_wrong()
 
@@ -543,7 +569,11 @@ def test_load_state_dict_is_all_or_nothing():
 
 def test_seeds_and_dtypes_of_fresh_models():
     config = cb.ConvBertConfig(**SMALL)
-    a, b, c = cb.ConvBertModel(config, seed=1), cb.ConvBertModel(config, seed=1, dtype=np.float64), cb.ConvBertModel(config, seed=2)
+    a, b, c = (
+        cb.ConvBertModel(config, seed=1),
+        cb.ConvBertModel(config, seed=1, dtype=np.float64),
+        cb.ConvBertModel(config, seed=2),
+    )
     assert a.dtype == np.float32 and b.dtype == np.float64
     for name, value in a.named_parameters().items():
         np.testing.assert_array_equal(value, b.named_parameters()[name])

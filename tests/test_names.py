@@ -16,7 +16,23 @@ from convbert_np.verify.equations import equations, numbered, tagged
 
 sys.path.append(str(Path(__file__).parent / "tools"))
 GOLDEN = Path(__file__).parent / "golden"
-SIZES = {"S": 5, "V": 31, "E": 10, "H": 12, "I": 14, "N": 2, "d": 3, "A": 6, "2A": 12, "K": 3, "P": 11, "T": 2, "1": 1, "NK": 6, "2": 2}
+SIZES = {
+    "S": 5,
+    "V": 31,
+    "E": 10,
+    "H": 12,
+    "I": 14,
+    "N": 2,
+    "d": 3,
+    "A": 6,
+    "2A": 12,
+    "K": 3,
+    "P": 11,
+    "T": 2,
+    "1": 1,
+    "NK": 6,
+    "2": 2,
+}
 
 
 def size_of(axis: str, head: str, config) -> set[int]:
@@ -92,7 +108,9 @@ def test_tensorflow_variables_are_those_of_tensorflow():
 def test_tensorflow_1_names_follow_the_original_code():
     rows = {row.name: row.tf1 for row in names() if row.is_parameter}
     layer = "encoder.layer.{i}.attention.self."
-    assert rows[layer + "key_conv_attn_layer.pointwise.weight"].startswith("electra/encoder/layer_{i}/attention/self/conv_attn_key/")
+    assert rows[layer + "key_conv_attn_layer.pointwise.weight"].startswith(
+        "electra/encoder/layer_{i}/attention/self/conv_attn_key/"
+    )
     assert rows[layer + "conv_kernel_layer.weight"].startswith("electra/encoder/layer_{i}/attention/self/conv_attn_kernel/kernel")
     assert rows[layer + "conv_out_layer.bias"] == "electra/encoder/layer_{i}/attention/self/conv_attn_point/bias"
     assert rows["embeddings.token_type_embeddings.weight"] == "electra/embeddings/token_type_embeddings"
@@ -114,7 +132,13 @@ def test_every_pair_has_equations_and_a_source():
     import importlib
 
     functions = {(equation.module, equation.function) for equation in equations()}
-    chains = {"encoder", "token_loss", "sequence_loss", "choice_loss", "full_or_grouped_linear"}  # composed of pairs that have them
+    chains = {
+        "encoder",
+        "token_loss",
+        "sequence_loss",
+        "choice_loss",
+        "full_or_grouped_linear",
+    }  # composed of pairs that have them
     for room in ("ops", "model", "interface"):
         package = importlib.import_module(f"convbert_np.{room}")
         for path in Path(str(package.__file__)).parent.glob("*.py"):
@@ -129,7 +153,8 @@ def test_every_pair_has_equations_and_a_source():
 def test_orphans_would_be_found():
     import ast
 
-    source = 'def f(x):\n    """F.\n\n        y = 2 x        (1)\n        z = y + 1      (2)\n\n    Shapes : any.\n    """\n    y = 2 * x  # (1)\n    return y\n'
+    docstring = '    """F.\n\n        y = 2 x        (1)\n        z = y + 1      (2)\n\n    Shapes : any.\n    """\n'
+    source = "def f(x):\n" + docstring + "    y = 2 * x  # (1)\n    return y\n"
     (node,) = ast.parse(source).body
     assert isinstance(node, ast.FunctionDef)
     assert numbered(ast.get_docstring(node) or "") == {1: "y = 2 x", 2: "z = y + 1"}

@@ -13,7 +13,21 @@ import convbert_np
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(convbert_np.__file__).parent
-ROOMS = ["tree", "files", "ops", "config", "names", "model", "interface", "tokenization", "checkpoints", "data", "verify", "learn", "cli"]
+ROOMS = [
+    "tree",
+    "files",
+    "ops",
+    "config",
+    "names",
+    "model",
+    "interface",
+    "tokenization",
+    "checkpoints",
+    "data",
+    "verify",
+    "learn",
+    "cli",
+]
 
 
 def test_import_brings_in_nothing_but_numpy_regex_and_the_standard_library():
@@ -29,7 +43,9 @@ def test_import_brings_in_nothing_but_numpy_regex_and_the_standard_library():
 def imports_of(path: Path) -> list[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    return [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)] + [a.name for n in nodes if isinstance(n, ast.Import) for a in n.names]
+    return [n.module or "" for n in nodes if isinstance(n, ast.ImportFrom)] + [
+        a.name for n in nodes if isinstance(n, ast.Import) for a in n.names
+    ]
 
 
 def test_a_room_imports_only_from_rooms_above_it():
@@ -59,7 +75,9 @@ def test_functions_are_short_and_documented():
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.FunctionDef):
                     docstring = node.body[0] if ast.get_docstring(node) else None
-                    lengths.append((node.end_lineno or 0) - (docstring.end_lineno if docstring and docstring.end_lineno else node.lineno))
+                    lengths.append(
+                        (node.end_lineno or 0) - (docstring.end_lineno if docstring and docstring.end_lineno else node.lineno)
+                    )
     assert statistics.median(lengths) <= 10 and max(lengths) <= 30
 
 

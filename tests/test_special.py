@@ -25,9 +25,7 @@ def strict():
 def points(precision, *intervals):
     """300 evenly spaced and 900 random points in each interval."""
     rng = np.random.default_rng(7)
-    drawn = [
-        part for low, high in intervals for part in (np.linspace(low, high, 300), rng.uniform(low, high, 900))
-    ]
+    drawn = [part for low, high in intervals for part in (np.linspace(low, high, 300), rng.uniform(low, high, 900))]
     return np.concatenate(drawn).astype(precision)
 
 
@@ -81,9 +79,7 @@ def test_erfc_keeps_its_relative_accuracy_in_the_tail(precision, end, limit):
     assert relative_error(erfc(x), x, mp.erfc) <= limit
 
 
-@pytest.mark.parametrize(
-    ("precision", "start", "limit"), [("float32", -12.9, 1e-6), ("float64", -37.5, 2e-15)]
-)
+@pytest.mark.parametrize(("precision", "start", "limit"), [("float32", -12.9, 1e-6), ("float64", -37.5, 2e-15)])
 def test_normal_cdf_and_gelu_keep_their_relative_accuracy_in_the_tail(precision, start, limit):
     x = points(precision, (start, 10), (-8.1, -7.9), (-2, 2))
     assert relative_error(normal_cdf(x), x, mp.ncdf) <= limit

@@ -152,7 +152,7 @@ def test_trace_command_takes_a_directory(capsys, tmp_path):
     body.save_pretrained(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        code, out, err = run(capsys, "trace", SENTENCE, "--model", str(tmp_path))
+        code, _, err = run(capsys, "trace", SENTENCE, "--model", str(tmp_path))
     assert code == 0 and "lacks generator_predictions.LayerNorm.weight" in err
 
 
@@ -169,10 +169,18 @@ def test_trace_command_takes_a_directory(capsys, tmp_path):
 )
 def test_errors_are_one_line_and_exit_code_2(capsys, arguments, message):
     code, out, err = run(capsys, *arguments)
-    assert code == 2 and message in err and err.count("\n") == 1 and err.startswith("convbert-np: error: ") and "PREDICTIONS" not in out
+    assert (
+        code == 2
+        and message in err
+        and err.count("\n") == 1
+        and err.startswith("convbert-np: error: ")
+        and "PREDICTIONS" not in out
+    )
 
 
-@pytest.mark.parametrize("arguments", [[], ["nothing"], ["trace"], ["trace", "a", "--top", "0"], ["trace", "a", "--dtype", "int8"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["nothing"], ["trace"], ["trace", "a", "--top", "0"], ["trace", "a", "--dtype", "int8"]]
+)
 def test_misuse_of_the_command_line(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)

@@ -44,7 +44,7 @@ def load_pretrained(
 
 
 def fitting_names(tensors: Mapping[str, Any], model: ConvBertPreTrainedModel) -> dict[str, Any]:
-    """The tensors under this model's names: with or without "convbert.", and with the newer names of a layer norm's gain and shift."""
+    """The tensors under this model's names: with or without "convbert.", a layer norm's gain and shift by their newer names."""
     renamed = {name: value for name, value in tensors.items() if not name.endswith("position_ids")}
     for old, new in LEGACY.items():
         renamed = {name.replace(old, new): value for name, value in renamed.items()}

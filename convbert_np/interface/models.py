@@ -8,15 +8,16 @@ import numpy as np
 
 from convbert_np.config import ConvBertConfig
 from convbert_np.interface import objectives
-from convbert_np.model import heads
-from convbert_np.model.convbert import convbert, convbert_backward
 from convbert_np.interface.cotangents import split_cotangents
-from convbert_np.model.initialise import Shapes, body_shapes, initialise, layer_norm_shapes, linear_shapes
 from convbert_np.interface.inputs import by_name, flatten_choices, prepare, unpack
 from convbert_np.interface.output import ModelOutput
+from convbert_np.model import heads
+from convbert_np.model.convbert import convbert, convbert_backward
+from convbert_np.model.initialise import Shapes, body_shapes, initialise, layer_norm_shapes, linear_shapes
 from convbert_np.ops.dropout import child
 from convbert_np.tree import Tree, flatten, unflatten
 
+Pair = tuple[Any, Any]  # a forward and its backward
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LM_HEAD = "generator_lm_head.weight"
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.complex128))
@@ -66,16 +67,12 @@ class ConvBertPreTrainedModel:
         """Name and shape of every parameter of this kind of model."""
         return {f"convbert.{name}": shape for name, shape in body_shapes(config).items()} | cls.head_shapes(config)
 
-    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
-        """The head's logits and cache for the last hidden states."""
-        raise TypeError(f"{type(self).__name__} has no head")
+    head_pair: Pair = (None, None)
+    loss_pair: Pair = (None, None)
 
-    def head_backward(self, dlogits: Any, cache: Tree) -> Tree:
-        """Adjoint of `head`; the gradient of the last hidden states under "x"."""
-        raise TypeError(f"{type(self).__name__} has no head")
-
-    loss: Any = None
-    loss_backward: Any = None
+    def head_params(self) -> Tree:
+        """The parameters that the head reads."""
+        return self.params
 
     # Parameters.
 
@@ -121,7 +118,7 @@ class ConvBertPreTrainedModel:
         if strict and any(report):
             raise ValueError(f"state_dict: missing {report.missing_keys}, unexpected {report.unexpected_keys}")
         parameters = self.named_parameters()
-        loaded = {name: given.get(name, given.get(self.tied_name(name))) for name in parameters}
+        loaded = {name: given.get(name, given.get(self.tied_name(name) or name)) for name in parameters}
         dtype = self.dtype
         self.params = unflatten(
             {name: parameters[name] if value is None else value.astype(dtype) for name, value in loaded.items()}
@@ -137,9 +134,7 @@ class ConvBertPreTrainedModel:
         return None
 
     @classmethod
-    def from_pretrained(
-        cls, directory: str | os.PathLike[str], dtype: Any = np.float32, seed: int = 0, **overrides: Any
-    ) -> Self:
+    def from_pretrained(cls, directory: str | os.PathLike[str], dtype: Any = np.float32, seed: int = 0, **overrides: Any) -> Self:
         """The model in a directory of config.json and model.safetensors, as transformers' save_pretrained writes it.
 
         Parameters that the file lacks (a new head) are drawn from `seed`, with a warning. `overrides` go before the fields of
@@ -222,8 +217,8 @@ class ConvBertPreTrainedModel:
         arguments, choices = self.fold(arguments)
         options = options.resolve(self.config)
         inputs = prepare(arguments, self.config, self.dtype)
-        collect = ["dynamic_kernels"]
-        collect += ["attentions"] * options.output_attentions + ["hidden_states"] * options.output_hidden_states
+        wanted = {"attentions": options.output_attentions, "hidden_states": options.output_hidden_states}
+        collect = ["dynamic_kernels", *(name for name, asked in wanted.items() if asked)]
         rng = options.generator()
         x, collected, body_cache = convbert(
             inputs, self.body, self.config, child(rng, self.prefix[:-1]) if self.prefix else rng, collect, options.keep_cache
@@ -231,8 +226,9 @@ class ConvBertPreTrainedModel:
         results, cache = self.finish(x, labels, choices, rng, options.reduction)
         kernels = collected.pop("dynamic_kernels")
         results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
-        cache = ({"convbert": body_cache} if self.prefix else body_cache) | cache if options.keep_cache else None
-        out = ModelOutput(results, dynamic_kernels=kernels, cache=cache)
+        if body_cache is not None:
+            cache = ({"convbert": body_cache} if self.prefix else body_cache) | cache
+        out = ModelOutput(results, dynamic_kernels=kernels, cache=None if body_cache is None else cache)
         return out if options.return_dict else out.to_tuple()
 
     def fold(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
@@ -241,12 +237,12 @@ class ConvBertPreTrainedModel:
 
     def finish(self, x: Any, labels: list, choices: int | None, rng: Any, reduction: str) -> tuple[dict[str, Any], Tree]:
         """From the last hidden states to the results of this kind of model, and the cache of head and loss."""
-        logits, cache = self.head(x, rng)
+        logits, cache = self.head_pair[0](x, self.head_params(), self.config, rng)
         if choices is not None:
             logits = logits.reshape(-1, choices)
         loss = None
         if all(label is not None for label in labels):
-            loss, loss_cache = self.loss(logits, *labels, self.config, reduction)
+            loss, loss_cache = self.loss_pair[0](logits, *labels, self.config, reduction)
             cache = cache | loss_cache
         return {"loss": loss, "logits": logits}, cache
 
@@ -279,9 +275,9 @@ class ConvBertPreTrainedModel:
         dlogits = self.join(direct, out)
         grads: Tree = {}
         if "loss" in direct:
-            grads = self.loss_backward(direct["loss"], out.cache)
+            grads = self.loss_pair[1](direct["loss"], out.cache)
             dlogits = dlogits + grads.pop("logits")
-        return self.head_backward(dlogits, out.cache) | grads
+        return self.head_pair[1](dlogits, out.cache) | grads
 
     def join(self, direct: dict[str, Any], out: ModelOutput) -> Any:
         """What is asked of the logits directly."""
@@ -373,8 +369,8 @@ class ConvBertModel(ConvBertPreTrainedModel):
 class ConvBertForMaskedLM(ConvBertPreTrainedModel):
     """Guess the masked tokens: logits (B, S, V). Source: ConvBertForMaskedLM in transformers 4.37.2."""
 
-    loss = staticmethod(objectives.token_loss)
-    loss_backward = staticmethod(objectives.token_loss_backward)
+    head_pair = (heads.masked_lm_head, heads.masked_lm_head_backward)
+    loss_pair = (objectives.token_loss, objectives.token_loss_backward)
 
     @classmethod
     def head_shapes(cls, config: ConvBertConfig) -> Shapes:
@@ -384,15 +380,12 @@ class ConvBertForMaskedLM(ConvBertPreTrainedModel):
         own = {} if config.tie_word_embeddings else {LM_HEAD: (config.vocab_size, width)}
         return shapes | own | {"generator_lm_head.bias": (config.vocab_size,)}
 
-    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
-        """`masked_lm_head`, with the word embeddings as its last weight where they are tied."""
-        params = self.params
-        if self.config.tie_word_embeddings:
-            word = self.body["embeddings"]["word_embeddings"]["weight"]
-            params = params | {"generator_lm_head": params["generator_lm_head"] | {"weight": word}}
-        return heads.masked_lm_head(x, params, self.config, rng)
-
-    head_backward = staticmethod(heads.masked_lm_head_backward)
+    def head_params(self) -> Tree:
+        """The parameters that the head reads: its own, and as its last weight the word embeddings where they are tied."""
+        if not self.config.tie_word_embeddings:
+            return self.params
+        word = self.body["embeddings"]["word_embeddings"]["weight"]
+        return self.params | {"generator_lm_head": self.params["generator_lm_head"] | {"weight": word}}
 
     def collect_gradients(self, flat: dict[str, Any], intermediates: bool) -> dict[str, Any]:
         """A tied word embedding is read twice, at the bottom and at the top: the two gradients add up."""
@@ -423,8 +416,8 @@ class ConvBertForSequenceClassification(ConvBertPreTrainedModel):
     num_labels and the labels' dtype. Source: ConvBertForSequenceClassification in transformers 4.37.2.
     """
 
-    loss = staticmethod(objectives.sequence_loss)
-    loss_backward = staticmethod(objectives.sequence_loss_backward)
+    head_pair = (heads.sequence_classification_head, heads.sequence_classification_head_backward)
+    loss_pair = (objectives.sequence_loss, objectives.sequence_loss_backward)
 
     @classmethod
     def head_shapes(cls, config: ConvBertConfig) -> Shapes:
@@ -432,29 +425,17 @@ class ConvBertForSequenceClassification(ConvBertPreTrainedModel):
         hidden = config.hidden_size
         return linear_shapes("classifier.dense", hidden, hidden) | linear_shapes("classifier.out_proj", hidden, config.num_labels)
 
-    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
-        """`sequence_classification_head`."""
-        return heads.sequence_classification_head(x, self.params, self.config, rng)
-
-    head_backward = staticmethod(heads.sequence_classification_head_backward)
-
 
 class ConvBertForTokenClassification(ConvBertPreTrainedModel):
     """Classify every token: logits (B, S, num_labels). Source: ConvBertForTokenClassification in transformers 4.37.2."""
 
-    loss = staticmethod(objectives.token_loss)
-    loss_backward = staticmethod(objectives.token_loss_backward)
+    head_pair = (heads.token_classification_head, heads.token_classification_head_backward)
+    loss_pair = (objectives.token_loss, objectives.token_loss_backward)
 
     @classmethod
     def head_shapes(cls, config: ConvBertConfig) -> Shapes:
         """classifier."""
         return linear_shapes("classifier", config.hidden_size, config.num_labels)
-
-    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
-        """`token_classification_head`."""
-        return heads.token_classification_head(x, self.params, self.config, rng)
-
-    head_backward = staticmethod(heads.token_classification_head_backward)
 
 
 class ConvBertForMultipleChoice(ConvBertPreTrainedModel):
@@ -464,8 +445,8 @@ class ConvBertForMultipleChoice(ConvBertPreTrainedModel):
     not.
     """
 
-    loss = staticmethod(objectives.choice_loss)
-    loss_backward = staticmethod(objectives.choice_loss_backward)
+    head_pair = (heads.multiple_choice_head, heads.multiple_choice_head_backward)
+    loss_pair = (objectives.choice_loss, objectives.choice_loss_backward)
 
     @classmethod
     def check_config(cls, config: ConvBertConfig) -> None:
@@ -478,14 +459,6 @@ class ConvBertForMultipleChoice(ConvBertPreTrainedModel):
         hidden, projected = config.hidden_size, getattr(config, "summary_use_proj", False)
         summary = linear_shapes("sequence_summary.summary", hidden, hidden) if projected else {}
         return summary | linear_shapes("classifier", hidden, 1)
-
-    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
-        """`multiple_choice_head`."""
-        return heads.multiple_choice_head(x, self.params, self.config, rng)
-
-    def head_backward(self, dlogits: Any, cache: Tree) -> Tree:
-        """Adjoint of `head`, from the logits (B, C)."""
-        return heads.multiple_choice_head_backward(dlogits.reshape(-1, 1), cache)
 
     def fold(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
         """(B, C, S) -> (B*C, S)."""
@@ -500,8 +473,8 @@ class ConvBertForQuestionAnswering(ConvBertPreTrainedModel):
 
     labels_of = ("start_positions", "end_positions")
     outputs = ("start_logits", "end_logits")
-    loss = staticmethod(objectives.span_loss)
-    loss_backward = staticmethod(objectives.span_loss_backward)
+    head_pair = (heads.question_answering_head, heads.question_answering_head_backward)
+    loss_pair = (objectives.span_loss, objectives.span_loss_backward)
 
     @classmethod
     def check_config(cls, config: ConvBertConfig) -> None:
@@ -513,12 +486,6 @@ class ConvBertForQuestionAnswering(ConvBertPreTrainedModel):
     def head_shapes(cls, config: ConvBertConfig) -> Shapes:
         """qa_outputs."""
         return linear_shapes("qa_outputs", config.hidden_size, 2)
-
-    def head(self, x: Any, rng: Any) -> tuple[Any, Tree]:
-        """`question_answering_head`."""
-        return heads.question_answering_head(x, self.params, self.config, rng)
-
-    head_backward = staticmethod(heads.question_answering_head_backward)
 
     def __call__(  # type: ignore[override]
         self,

@@ -73,4 +73,3 @@ def convbert_backward(dx, cache, dhidden_states=None, dattentions=None, ddynamic
         de = grads["embeddings_project"]["x"]
     grads["embeddings"] = embeddings_backward(de, cache["embeddings"])  # (1)
     return grads if keep is None else select(grads, keep)
-

@@ -22,7 +22,9 @@ def embeddings(input_ids, inputs_embeds, token_type_ids, position_ids, params, c
     cache: Tree = {}
     if input_ids is not None:
         padding_idx = config.pad_token_id
-        inputs_embeds, cache["word_embeddings"] = embedding(input_ids, **params["word_embeddings"], padding_idx=padding_idx)  # (1)
+        inputs_embeds, cache["word_embeddings"] = embedding(
+            input_ids, **params["word_embeddings"], padding_idx=padding_idx
+        )  # (1)
     cache["inputs_embeds"] = inputs_embeds
     position, cache["position_embeddings"] = embedding(position_ids, **params["position_embeddings"])
     segment, cache["token_type_embeddings"] = embedding(token_type_ids, **params["token_type_embeddings"])

@@ -76,4 +76,3 @@ def encoder_backward(dhidden_states, cache, dattentions, ddynamic_kernels, keep=
         dx = grads["x"] + dhidden_states[index] if index in dhidden_states else grads["x"]
         layers[key] = grads if keep is None else select(grads, keep["layer"][key])
     return {"x": dx, "layer": {key: layers[key] for key in reversed(layers)}}
-

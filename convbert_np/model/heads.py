@@ -138,8 +138,8 @@ def multiple_choice_head(x, params, config: ConvBertConfig, rng=None):
 
 
 def multiple_choice_head_backward(dlogits, cache) -> Tree:
-    """Adjoint of `multiple_choice_head`."""
-    classifier = linear_backward(dlogits, cache["classifier"])  # (2)
+    """Adjoint of `multiple_choice_head`; dlogits may be folded by question, (B, C)."""
+    classifier = linear_backward(dlogits.reshape(-1, 1), cache["classifier"])  # (2)
     summary = sequence_summary_backward(classifier["x"], cache["sequence_summary"])  # (1)
     return {"x": summary["x"], "sequence_summary": summary, "classifier": classifier}
 
@@ -165,8 +165,8 @@ def sequence_summary(x, params, config: ConvBertConfig, rng=None):
         y, cache["first_dropout"] = dropout(y, p_first, child(rng, "first_dropout"))  # (2)
     if "summary" in params:
         y, cache["summary"] = linear(y, **params["summary"])  # (2)
-    if getattr(config, "summary_activation", None):
-        y, cache["activation"] = activation(y, config.summary_activation)  # (2)
+    if name := getattr(config, "summary_activation", None):
+        y, cache["activation"] = activation(y, name)  # (2)
     if p_last:
         y, cache["last_dropout"] = dropout(y, p_last, child(rng, "last_dropout"))  # (2)
     return y, cache

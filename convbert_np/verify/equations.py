@@ -26,7 +26,12 @@ class Equation(NamedTuple):
 
 def equations() -> list[Equation]:
     """All numbered equations of ops/, model/ and interface/, in the order of the files."""
-    return [equation for room in ("ops", "model", "interface") for name, source in sources(room) for equation in of_module(name, source)]
+    return [
+        equation
+        for room in ("ops", "model", "interface")
+        for name, source in sources(room)
+        for equation in of_module(name, source)
+    ]
 
 
 def sources(room: str) -> Iterator[tuple[str, str]]:
@@ -48,7 +53,7 @@ def of_module(module: str, source: str) -> Iterator[Equation]:
 
 
 def numbered(docstring: str) -> dict[int, str]:
-    """The equations of a docstring by number: the indented lines that end in one, with unnumbered lines above that belong to it."""
+    """The equations of a docstring by number: the indented lines that end in one, with the unnumbered ones above them."""
     found: dict[int, str] = {}
     pending: list[str] = []
     for line in docstring.splitlines():

@@ -99,8 +99,8 @@ def explore(
 ) -> Exploration:
     """Run a sentence through a masked language model, forward and backward.
 
-    The loss is the cross-entropy of `answers`, one token for each [MASK] of the text. Without answers it is that of the model's own
-    first guesses: the gradient then says what made the model guess so. In a text without [MASK] every token, special ones
+    The loss is the cross-entropy of `answers`, one token for each [MASK] of the text. Without answers it is that of the model's
+    own first guesses: the gradient then says what made the model guess so. In a text without [MASK] every token, special ones
     excepted, is to be told from itself.
 
     Raises ValueError if the answers do not match the masks in number, or are not single tokens of the vocabulary.

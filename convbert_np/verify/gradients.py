@@ -90,7 +90,8 @@ def check_gradients(
     for name in floats:
         where = rng.permutation(flat[name].size)[:entries]
         numeric = [
-            derivative(lambda value: objective(forward, flat, value, cotangent), floats, flat, name, k, method, step) for k in where
+            derivative(lambda value: objective(forward, flat, value, cotangent), floats, flat, name, k, method, step)
+            for k in where
         ]
         report.append(judge(name, np.array(numeric), grads.get(name), flat[name], where, tolerance or allowed))
     return report

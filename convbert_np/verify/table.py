@@ -13,7 +13,9 @@ class Table:
     def __str__(self) -> str:
         widths = [max(len(row[i]) for row in [self.header, *self.rows]) for i in range(len(self.header))]
         lines = [
-            "  ".join(cell.rjust(w) if i in self.right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+            "  ".join(
+                cell.rjust(w) if i in self.right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+            )
             for row in [self.header, *self.rows]
         ]
         return "\n".join([*([self.caption] if self.caption else []), *(line.rstrip() for line in lines)])

@@ -24,7 +24,7 @@ class TracedValue:
 
     @property
     def statistics(self) -> dict[str, float]:
-        """mean, std, min and max of the value, ignoring masked-out entries' huge numbers only in that they are shown as they are."""
+        """mean, std, min and max of the value; nan for an empty one."""
         if self.value.size == 0:
             return dict.fromkeys(("mean", "std", "min", "max"), float("nan"))
         numbers = np.asarray(self.value.real, dtype=np.float64)
@@ -99,9 +99,9 @@ def table_row(value: TracedValue, graded: bool) -> list[str]:
 
 
 def trace(out: ModelOutput, grads: Mapping[str, Any] | None = None) -> Trace:
-    """Every named value of a call, in the order of computation; with `grads` of `backward(..., intermediates=True)` their gradients.
+    """Every named value of a call, in the order of computation.
 
-    Parameters are left out, and a value that goes by several names (a layer's output is the next one's input) stands under the
+    With `grads`, from `backward(..., intermediates=True)`, each has its gradient. Parameters are left out, and a value that goes by several names (a layer's output is the next one's input) stands under the
     first. Raises ValueError if the call did not keep its values (keep_cache=False).
     """
     if not isinstance(out, ModelOutput):

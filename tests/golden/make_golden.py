@@ -169,9 +169,7 @@ def base_model_bundles():
 
 def token_head_bundles():
     """Heads with one prediction for each token: masked language model, token classification, question answering."""
-    config = small_config(
-        embedding_size=12, num_hidden_layers=2, conv_kernel_size=5, pad_token_id=0, intermediate_size=20
-    )
+    config = small_config(embedding_size=12, num_hidden_layers=2, conv_kernel_size=5, pad_token_id=0, intermediate_size=20)
     rng = np.random.default_rng(21)
     inputs = sentences(rng, 2, 7, config)
     inputs["labels"] = labels_for(rng, inputs["input_ids"], config["vocab_size"])
@@ -529,7 +527,7 @@ class Recorder:
             error = (mine - recorded).norm() / recorded.norm()
             if not error <= (1e-12 if exact else 1e-3):
                 raise ValueError(f"{path}: the open computation differs from the fused one by {error:.1e}")
-        for name, value, gradient in zip(names, inner, dinner):
+        for name, value, gradient in zip(names, inner, dinner, strict=True):
             layout = self.by_token if name == "log_probs" else lambda t: t
             self.hidden[f"{path}.{name}"] = (layout(value), layout(gradient))
 
@@ -625,8 +623,7 @@ def measure_floors(model, spec, params, inputs, cotangents, masks):
     for _ in range(FLOOR_RUNS):
         run_params = {name: changed(rng, x) for name, x in params.items()}
         run_inputs = {
-            name: changed(rng, x) if x.dtype == np.float32 and name != "attention_mask" else x
-            for name, x in inputs.items()
+            name: changed(rng, x) if x.dtype == np.float32 and name != "attention_mask" else x for name, x in inputs.items()
         }
         arguments = (model, spec, run_params, run_inputs, cotangents)
         low, high = (run_model(*arguments, dtype) for dtype in (torch.float32, torch.float64))
@@ -695,9 +692,7 @@ def write_manifest(section, versions, command):
     names = [*dict(all_bundles()), "versions", "versions_v5", "versions_tensorflow"]
     files = [HERE / f"{name}{suffix}" for name in sorted(names) for suffix in (".json", ".safetensors")]
     manifest["files"] = {
-        p.name: {"size": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}
-        for p in files
-        if p.exists()
+        p.name: {"size": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files if p.exists()
     }
     manifest["environments"] = dict(sorted(manifest["environments"].items()))
     write_json(path, manifest, ("environments", "files"))

@@ -9,7 +9,14 @@ writes tensorflow_variables.json beside itself: for one and two groups, and for 
 import json
 from pathlib import Path
 
-HEADS = ("Model", "ForMaskedLM", "ForSequenceClassification", "ForMultipleChoice", "ForTokenClassification", "ForQuestionAnswering")
+HEADS = (
+    "Model",
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForMultipleChoice",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+)
 
 
 def main():

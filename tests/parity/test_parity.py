@@ -965,18 +965,25 @@ def test_a_directory_saved_by_the_reference(model_class, tied, tmp_path):
     assert tuple(ours.load_state_dict(state)) == ([], [])
     want = run_reference(case, torch.float64, theirs.double())
     assert_close(run_ours(case, ours, want.masks), want)
+    whole = getattr(convbert_np, model_class).from_pretrained(tmp_path, dtype=np.float64)
+    assert whole.config == ours.config
+    assert_close(run_ours(case, whole, want.masks), want)
 
 
 @pytest.mark.parametrize("model_class", MODEL_CLASSES)
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_directory_saved_by_us(model_class, tied, tmp_path):
+@pytest.mark.parametrize("in_one", [True, False], ids=["model", "parts"])
+def test_a_directory_saved_by_us(model_class, tied, in_one, tmp_path):
     """Our configuration and weights, read by the reference, give our numbers: all keys find their place."""
     shape = (2, 2, 6) if model_class == "ConvBertForMultipleChoice" else (2, 6)
     case = corner(model_class, shape, tie_word_embeddings=tied, num_groups=2)
     ours = getattr(convbert_np, model_class)(ConvBertConfig(**case.config), seed=3)
     ours.load_state_dict({name: stress(name, x.shape, np.random.default_rng(1)) for name, x in ours.named_parameters().items()})
-    ours.config.save_pretrained(tmp_path)
-    write_safetensors(tmp_path / "model.safetensors", ours.named_parameters(), {"format": "pt"})
+    if in_one:
+        ours.save_pretrained(tmp_path)
+    else:
+        ours.config.save_pretrained(tmp_path)
+        write_safetensors(tmp_path / "model.safetensors", ours.named_parameters(), {"format": "pt"})
     theirs, report = getattr(transformers, model_class).from_pretrained(tmp_path, output_loading_info=True)
     assert report == {"missing_keys": [], "unexpected_keys": [], "mismatched_keys": [], "error_msgs": []}
     want = run_reference(case, torch.float64, theirs.double())

@@ -44,10 +44,7 @@ def fit_rational(p_degree, q_degree, top):
     """
     mapped = chebyshev_nodes(p_degree + q_degree + 1, mp.mpf(-1), (mp.mpf(top) - MIDDLE) / (top + MIDDLE))
     nodes = [MIDDLE * (1 + t) / (1 - t) for t in mapped]
-    rows = [
-        [a**k / scaled_tail(a) for k in range(p_degree, -1, -1)] + [-(a**k) for k in range(q_degree, 0, -1)]
-        for a in nodes
-    ]
+    rows = [[a**k / scaled_tail(a) for k in range(p_degree, -1, -1)] + [-(a**k) for k in range(q_degree, 0, -1)] for a in nodes]
     solution = list(mp.lu_solve(mp.matrix(rows), mp.matrix([1] * len(nodes))))
     return solution[: p_degree + 1], [*solution[p_degree + 1 :], mp.mpf(1)]
 

@@ -1,6 +1,6 @@
 """Write the pages of docs/ that are made from the code: names.md and equations.md.
 
-    python tests/tools/make_docs.py
+python tests/tools/make_docs.py
 """
 
 from pathlib import Path
@@ -18,8 +18,8 @@ a path of PyTorch's `state_dict` (transformers 4.37.2), extended downwards to wh
 index. The names of the body are those of `ConvBertModel`; in a model with a head `convbert.` stands before them.
 
 For a module M of the PyTorch model, **M.x is its input and M.y its output, as a forward hook on M sees them**, with the channels
-always last. The one exception is `conv_kernel_layer`: its function here is the whole span-based dynamic convolution, so that a hook
-on that module sees `.t` go in and `.logits` come out.
+always last. The one exception is `conv_kernel_layer`: its function here is the whole span-based dynamic convolution, so that a
+hook on that module sees `.t` go in and `.logits` come out.
 
 Gradients have the same names. The gradient under a value's own name (`M.y`, `probs`, ...) is the total one. The gradient under an
 input's name (`M.x`, `residual`, `conv_kernel_layer.q`) is what flows into that input through M alone: where five modules read the

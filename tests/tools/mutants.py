@@ -6,8 +6,8 @@
     python tests/tools/mutants.py --only ID [ID ...]        these
     python tests/tools/mutants.py --match 'ops/losses.py*'  those whose ids fit the pattern
 
-A mutant is one small edit of a file of ops/, model/ or interface/, found in the syntax tree: another operator, a term dropped, an axis or a
-bound off by one, a gradient forgotten (KINDS lists them). It is killed if the tests fail, or do not end. First, quickly, come
+A mutant is one small edit in ops/, model/ or interface/, found in the syntax tree: another operator, a term dropped, an axis or
+a bound off by one, a gradient forgotten (KINDS lists them). It is killed if the tests fail, or do not end. First, quickly, come
 the comparisons with the golden bundles in float64, which tests/test_golden.py makes as well; a mutant that passes is put before
 the tests, those first that name its module. The tests run against a copy of the package; the working tree is not touched.
 
@@ -277,7 +277,7 @@ def edits(node: ast.AST, source: Source, defaults: dict[str, list]) -> Iterator[
                 yield "name", source.span(node.slice), repr(other)
         case ast.Subscript(slice=ast.Tuple(elts=elements)):
             for left, right in pairwise(elements):
-                if any(isinstance(one, ast.Constant) and one.value is None for one in (left, right)):
+                if "None" in (pair := {ast.unparse(left), ast.unparse(right)}) and pair & {":", "..."}:
                     yield "index", *exchanged(left, right, source)
         case ast.Slice():
             for bound in (node.lower, node.upper):
@@ -371,7 +371,8 @@ def constant_edits(node: ast.expr, source: Source) -> Iterator[tuple[str, str]]:
     value = integer(node)
     if value is not None and not (isinstance(parent, ast.UnaryOp) and isinstance(parent.op, ast.USub)):
         kind = place_kind(node, source)
-        yield from ((kind, str(value + step)) for step in (1, -1))
+        steps = (1,) if value < 0 and is_method(parent, "reshape") else (1, -1)  # to reshape, -2 is what -1 is
+        yield from ((kind, str(value + step)) for step in steps)
     elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield "constant", str(not node.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, float):
@@ -381,14 +382,17 @@ def constant_edits(node: ast.expr, source: Source) -> Iterator[tuple[str, str]]:
         if digits > 5 and not table:
             yield "constant", f"{node.value:.5g}"
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        call = parent.func.attr if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) else ""
-        if call == "einsum" and parent.args[0] is node:
+        if is_method(parent, "einsum") and parent.args[0] is node:
             inputs, output = node.value.split("->")
             for part, rebuilt in ((inputs.split(",")[0], "{},{}->{}"), (output, "")):
                 for index in range(len(part) - 1):
                     twisted = part[:index] + part[index + 1] + part[index] + part[index + 2 :]
                     rest = inputs.split(",")[1]
                     yield "einsum", repr(rebuilt.format(twisted, rest, output) if rebuilt else f"{inputs}->{twisted}")
+
+
+def is_method(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
 
 
 def place_kind(node: ast.expr, source: Source) -> str:
@@ -398,7 +402,7 @@ def place_kind(node: ast.expr, source: Source) -> str:
         node, parent = parent, source.parents[parent]
     if isinstance(parent, ast.keyword) and parent.arg == "axis":
         return "axis"
-    if isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) and parent.func.attr == "swapaxes":
+    if is_method(parent, "swapaxes"):
         return "axis"
     if isinstance(parent, ast.Slice) or (isinstance(parent, ast.Subscript) and parent.slice is node):
         return "index"
@@ -428,7 +432,8 @@ def call_edits(node: ast.Call, source: Source, defaults: dict[str, list]) -> Ite
             break
         if default is not None:
             yield "optional", source.span(argument), default
-    if name not in SYMMETRIC and name not in ("field", "partial"):
+    symmetric = name in SYMMETRIC or (name == "einsum" and len(set(re.split(",|->", ast.literal_eval(node.args[0]))[:2])) == 1)
+    if not symmetric:
         for left, right in pairwise(node.args):
             if type(left) is type(right) and isinstance(left, ast.Name | ast.Attribute | ast.Subscript):
                 yield "swap", *exchanged(left, right, source)
