@@ -206,11 +206,8 @@ def test_outputs_by_attribute_key_index_and_tuple(head):
     model = make(head)
     given = inputs_for(head, model) | {"output_attentions": True, "output_hidden_states": True}
     out = model(**given)
-    names = [
-        *{"model": ["last_hidden_state"], "answer": ["loss", "start_logits", "end_logits"]}.get(head, ["loss", "logits"]),
-        "hidden_states",
-        "attentions",
-    ]
+    first = {"model": ["last_hidden_state"], "answer": ["loss", "start_logits", "end_logits"]}.get(head, ["loss", "logits"])
+    names = [*first, "hidden_states", "attentions"]
     assert isinstance(out, ModelOutput) and out.keys() == names and list(out) == names and len(out) == len(names)
     as_tuple = model(**given, return_dict=False)
     assert isinstance(as_tuple, tuple) and len(as_tuple) == len(names) and len(out.to_tuple()) == len(names)

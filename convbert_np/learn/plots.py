@@ -7,7 +7,8 @@ nothing to show.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 SIGNED, POSITIVE, NOTHING = "RdBu_r", "Blues", "0.9"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito 2008
 CELL = 0.24  # inches for a row or column that carries a label
-MOST_LABELS = 40
+MOST_LABELS = 40  # tokens along a side; of more, every second, third, ... is written
+MOST_NAMES = 100
 
 
 def plot_value(
@@ -36,20 +38,25 @@ def plot_value(
     Two axes can be shown. Of the others the batch and the heads go first, then the leading ones; there the index 0 is taken, or
     what `at` says by the axis's letter. `gradient` shows the loss gradient of the value instead.
 
-    Raises ValueError if there is no gradient, no such axis, no such index, or as many tokens as the sequence has not.
+    Raises ValueError if the value is a single number or has no gradient, if there is no such axis or index, or if the tokens are
+    not as many as the positions.
     """
-    array: Any = np.asarray(value.gradient if gradient else value.value)
     if gradient and value.gradient is None:
-        raise ValueError(f"value: {value.name} has no gradient in this trace; give trace() the gradients of intermediates=True")
-    if array.size == 0:
-        raise ValueError(f"value: {value.name} is empty, of shape {array.shape}")
+        raise ValueError(
+            f"value: {value.name} has no gradient in this trace; trace(out, grads) needs those of intermediates=True"
+        )
+    array: Any = np.asarray(value.gradient if gradient else value.value)
+    if array.ndim == 0 or array.size == 0:
+        raise ValueError(f"value: {value.name} has the shape {array.shape}, there is nothing to draw")
     numbers, letters, taken = two_axes(array.real.astype(np.float64), value.axes.split(), at)
-    checked_tokens(tokens, numbers.shape[letters.index("S")] if "S" in letters and 1 not in numbers.shape else None)
+    for letter, size in zip(letters, numbers.shape, strict=True):
+        if letter == "S" and size > 1:
+            checked_tokens(tokens, size)
     figure, (axes,) = canvas(1, heatmap_size(numbers, letters, tokens), ax)
     image = heatmap(axes, numbers)
     for side, letter, size in zip((axes.yaxis, axes.xaxis), letters, numbers.shape, strict=True):
         label_axis(side, letter, size, tokens)
-    axes.set_title(("gradient of " if gradient else "") + short(value.name) + taken, fontsize=10, loc="left")
+    title(axes, ("gradient of " if gradient else "") + short(value.name) + taken)
     colour_bar(figure, image, axes)
     return figure
 
@@ -113,8 +120,8 @@ def plot_span(
         raise ValueError(f"position: must be in [0, {length}), got {position}")
     reach = (num_taps - 1) // 2
     read = position + np.arange(num_taps) - reach
-    shown = np.arange(min(0, read[0]), max(length, read[-1] + 1))
-    figure, (axes,) = canvas(1, (len(shown) * 0.42 + 1.2, 2.5), ax)
+    shown = np.arange(min(read[0], max(0, read[0] - 3)), max(read[-1] + 1, min(length, read[-1] + 4)))
+    figure, (axes,) = canvas(1, (len(shown) * 0.42 + 2, 2.5), ax)
     axes.axvspan(read[0] - 0.5, read[-1] + 0.5, color="0.95", zorder=0)
     for head, kernel in enumerate(kernels[:, position]):
         width = 0.8 / count
@@ -122,16 +129,15 @@ def plot_span(
         axes.bar(read - 0.4 + width * (head + 0.5), kernel, width, color=colour, label=f"head {head}", zorder=2)
     labels = [tokens[s] if tokens is not None else str(s) for s in range(length)]
     axes.set_xticks(
-        shown, [labels[s] if 0 <= s < length else "0" for s in shown], rotation=60, ha="right", rotation_mode="anchor"
+        shown, [labels[s] if 0 <= s < length else "0" for s in shown], rotation=60, ha="right", rotation_mode="anchor", fontsize=8
     )
     axes.get_xticklabels()[position - shown[0]].set_fontweight("bold")
     for tick, s in zip(axes.get_xticklabels(), shown, strict=True):
         tick.set_color("black" if s in read and 0 <= s < length else "0.6")
-    axes.set(xlim=(shown[0] - 0.5, shown[-1] + 0.5), ylim=(0, 1.05), ylabel="weight")
-    axes.set_title(
-        f"what {labels[position]!r} at position {position} reads by convolution, layer {layer}", fontsize=10, loc="left"
-    )
-    axes.legend(frameon=False, fontsize=9)
+    axes.set(xlim=(shown[0] - 0.5, shown[-1] + 0.5), ylim=(0, 1.05))
+    axes.set_ylabel("dynamic kernel", fontsize=9)
+    title(axes, f"what {labels[position]!r} at position {position} reads by convolution, layer {layer}")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     bare(axes)
     return figure
 
@@ -140,7 +146,7 @@ def plot_gradient_flow(trace: Trace, ax: "Axes | None" = None) -> "Figure":
     """The norm of the loss gradient of every value, in the order of computation; the backward pass goes from bottom to top.
 
     Values without a gradient (ids, masks) are left out; a hollow point at the edge is a gradient of exactly 0. A trace of more
-    than 100 values shows the names of layers only: `trace.only("layer.1")` gives all names.
+    than MOST_NAMES values shows the names of layers only: `trace.only("layer.1")` gives all names.
 
     Raises ValueError if no value of the trace has a gradient.
     """
@@ -148,25 +154,23 @@ def plot_gradient_flow(trace: Trace, ax: "Axes | None" = None) -> "Figure":
     if not graded:
         raise ValueError("trace: no value has a gradient; give trace() those of backward(out, intermediates=True)")
     norms = np.array([np.linalg.norm(np.asarray(value.gradient).ravel()) for value in graded])
-    groups = [group_of(value.name) for value in graded]
-    names = len(graded) <= 100
-    figure, (axes,) = canvas(1, (7.5, max(2.5, len(graded) * 0.15 + 0.9) if names else 7), ax)
-    floor = norms[norms > 0].min() / 3 if np.any(norms > 0) else 1.0
-    rows, at = np.arange(len(graded)), np.where(norms > 0, norms, floor)
+    groups = np.array([group_of(value.name) for value in graded])
+    names = len(graded) <= MOST_NAMES
+    figure, (axes,) = canvas(1, (7.5, max(2.0, len(graded) * 0.135 + 0.8) if names else 6), ax)
+    rows, at = np.arange(len(graded)), np.where(norms > 0, norms, norms[norms > 0].min() / 3 if np.any(norms > 0) else 1)
     for number, group in enumerate(dict.fromkeys(groups)):
-        mine = np.array([other == group for other in groups])
-        colour = COLOURS[number % len(COLOURS)]
-        axes.plot(at[mine], rows[mine], "-", color=colour, lw=1, alpha=0.5)
-        axes.plot(at[mine & (norms > 0)], rows[mine & (norms > 0)], "o", color=colour, ms=4, label=group)
-        axes.plot(at[mine & (norms == 0)], rows[mine & (norms == 0)], "o", mfc="white", color=colour, ms=4)
-        if not names:
-            axes.text(1.01, rows[mine].mean(), group, color=colour, va="center", fontsize=8, transform=axes.get_yaxis_transform())
-    axes.set_yticks(rows if names else [], [inside_group(value.name) for value in graded] if names else [], fontsize=7)
-    axes.set(xscale="log", ylim=(len(graded) - 0.5, -0.5), xlabel="norm of the gradient")
-    axes.grid(axis="x", color="0.9", lw=0.8)
+        mine, colour = groups == group, COLOURS[number % len(COLOURS)]
+        for kind, face in ((mine & (norms > 0), colour), (mine & (norms == 0), "white")):
+            axes.plot(at[kind], rows[kind], "o", color=colour, mfc=face, ms=4)
+        axes.text(1.01, rows[mine].mean(), group, color=colour, va="center", fontsize=9, transform=axes.get_yaxis_transform())
+        if number % 2 == 0:
+            axes.axhspan(rows[mine].min() - 0.5, rows[mine].max() + 0.5, color="0.96", zorder=0)
+    labels = [inside_group(value.name) for value in graded]
+    axes.set_yticks(rows if names else [], labels if names else [], fontsize=7)
+    axes.set(xscale="log", ylim=(len(graded) - 0.5, -0.5))
+    axes.set_xlabel("norm of the gradient", fontsize=9)
+    axes.grid(axis="x", color="0.85", lw=0.8)
     axes.set_axisbelow(True)
-    if names:
-        axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     bare(axes)
     return figure
 
@@ -269,8 +273,8 @@ def squares(matrices: np.ndarray, tokens: Sequence[str] | None, title: str, ax: 
     image = None
     for head, (one, matrix) in enumerate(zip(axes, matrices, strict=True)):
         image = heatmap(one, matrix, (0, 1))
-        label_axis(one.xaxis, "S", length, tokens, "is read")
-        label_axis(one.yaxis, "S", length, tokens, "reads", with_text=head == 0)
+        label_axis(one.xaxis, "S", length, tokens, "token that is read (S)")
+        label_axis(one.yaxis, "S", length, tokens, "token that reads (S)", with_text=head == 0)
         one.set_title(f"head {head}", fontsize=10)
     if ax is None:
         figure.suptitle(title, fontsize=11)
@@ -296,11 +300,11 @@ def heatmap_size(numbers: np.ndarray, letters: list[str], tokens: Sequence[str] 
     """Inches that give labelled rows room, and others what fits."""
     height = numbers.shape[0] * CELL if letters[0] == "S" and tokens is not None else numbers.shape[0] * 0.18
     width = numbers.shape[1] * CELL if letters[1] == "S" and tokens is not None else numbers.shape[1] * 0.18
-    return min(max(width, 2.5), 8) + 1.8, min(max(height, 0.3), 8) + 1.1
+    return min(max(width, 1), 8) + 1.8, min(max(height, 0.3), 8) + 1.1
 
 
 def label_axis(
-    side: Any, letter: str, size: int, tokens: Sequence[str] | None = None, word: str = "", with_text: bool = True
+    side: Any, letter: str, size: int, tokens: Sequence[str] | None = None, words: str = "", with_text: bool = True
 ) -> None:
     """Ticks and label of one side: tokens on the sequence, offsets on the taps, numbers elsewhere."""
     vertical = side.axis_name == "y"
@@ -318,8 +322,8 @@ def label_axis(
         side.set_major_locator(locator())
         side.set_tick_params(labelsize=8, labelleft=with_text or not vertical)
     name = "offset of the tap (K)" if letter == "K" else f"{AXES[letter]} ({letter})" if letter in AXES else letter
-    if with_text and letter not in ("", "1"):
-        side.set_label_text(f"{name}: {word}" if word else name, fontsize=9)
+    if with_text and size > 1:
+        side.set_label_text(words or name, fontsize=9)
 
 
 def locator() -> Any:
@@ -337,10 +341,17 @@ def colour_bar(figure: Any, image: Any, axes: Any) -> None:
     bar.ax.tick_params(labelsize=8, length=2)
 
 
+def title(axes: Any, text: str) -> None:
+    """A small title at the left; too long a name is broken at its dots."""
+    width = max(24, int(axes.figure.get_figwidth() * 9))
+    lines = textwrap.wrap(text.replace(".", ". "), width, break_long_words=False)
+    axes.set_title("\n".join(lines).replace(". ", "."), fontsize=9, loc="left")
+
+
 def bare(axes: Any) -> None:
     """No frame on the right and at the top."""
     axes.spines[["right", "top"]].set_visible(False)
-    axes.tick_params(length=2)
+    axes.tick_params(length=2, labelsize=8)
 
 
 def checked_tokens(tokens: Sequence[str] | None, length: int | None) -> None:
@@ -363,8 +374,3 @@ def group_of(name: str) -> str:
 def inside_group(name: str) -> str:
     """A name without its layer."""
     return re.sub(r"^layer\.\d+\.", "", short(name))
-
-
-def offsets(num_taps: int) -> Iterator[int]:
-    """At which offset from the token each tap reads."""
-    return iter(range(-((num_taps - 1) // 2), num_taps - (num_taps - 1) // 2))
