@@ -635,3 +635,25 @@ def test_astype_copies():
     same = model.astype(np.float64)
     same.params["classifier"]["bias"] += 1
     assert np.all(model.params["classifier"]["bias"] != same.params["classifier"]["bias"])
+
+
+def test_chunking_changes_nothing():
+    given = inputs_for("model", make("model"))
+    want = make("model")(**given).last_hidden_state
+    np.testing.assert_array_equal(make("model", chunk_size_feed_forward=5)(**given).last_hidden_state, want)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.uint16, np.int64])
+def test_integer_labels_of_any_width(dtype):
+    model = make("sequence", num_labels=3)
+    given = inputs_for("sequence", model)
+    assert model(**given).loss == model(**given | {"labels": given["labels"].astype(dtype)}).loss
+
+
+def test_resized_models_keep_their_padding_row():
+    model = make("model", pad_token_id=2)
+    model.resize_token_embeddings(40)
+    out = model(np.array([[2, 3, 39]]))
+    gradient = model.backward(out, {"last_hidden_state": np.random.default_rng(0).standard_normal((1, 3, 12))})
+    rows = gradient["embeddings.word_embeddings.weight"]
+    assert np.all(rows[2] == 0) and np.any(rows[3] != 0) and np.any(rows[39] != 0)

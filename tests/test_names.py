@@ -166,3 +166,13 @@ def test_pages_made_from_the_code_are_current(name):
     import make_docs
 
     assert make_docs.is_current(name, make_docs.PAGES[name]()), "run: python tests/tools/make_docs.py"
+
+
+def test_every_test_that_the_deviations_name_exists():
+    page = (Path(__file__).parents[1] / "docs" / "deviations.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    promised = set(re.findall(r"`(test_\w+)`", page))
+    assert len(promised) > 20
+    assert [name for name in sorted(promised) if f"def {name}(" not in code] == []
+    for name in re.findall(r"`(tests/test_\w+\.py)`", page):
+        assert (Path(__file__).parents[1] / name).exists(), name

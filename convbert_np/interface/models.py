@@ -1,5 +1,7 @@
 """The models under the names people know. Each holds a configuration and a tree of parameters, nothing else."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
@@ -210,7 +212,7 @@ class ConvBertPreTrainedModel:
         options = Options(output_attentions, output_hidden_states, return_dict, training, rng, keep_cache, reduction)
         return self.run(given | {"labels": labels}, options)
 
-    def run(self, given: dict[str, Any], options: "Options") -> Any:
+    def run(self, given: dict[str, Any], options: Options) -> Any:
         """The call, once the arguments of each kind of model are gathered by name."""
         arguments = unpack(given["input_ids"], given)
         labels = [arguments.pop(name) for name in self.labels_of]
@@ -303,7 +305,7 @@ class Options(NamedTuple):
     keep_cache: bool
     reduction: str
 
-    def resolve(self, config: ConvBertConfig) -> "Options":
+    def resolve(self, config: ConvBertConfig) -> Options:
         """What the caller left open is as the configuration says."""
         names = ("output_attentions", "output_hidden_states", "return_dict")
         return self._replace(**{name: bool(getattr(config, name)) for name in names if getattr(self, name) is None})

@@ -1,5 +1,7 @@
 """Gradient checks: does a backward compute the derivative of its forward? For any pair of functions, and for whole models."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +43,7 @@ class GradientReport(list[GradientCheck]):
         """Whether there are checks and all of them passed."""
         return bool(self) and all(check.ok for check in self)
 
-    def raise_if_wrong(self) -> "GradientReport":
+    def raise_if_wrong(self) -> GradientReport:
         """Raise AssertionError that names every wrong gradient; return the report if all are right."""
         if not self.ok:
             raise AssertionError(f"wrong gradients:\n{self.table()}" if self else "there is no gradient to check")

@@ -101,8 +101,8 @@ def table_row(value: TracedValue, graded: bool) -> list[str]:
 def trace(out: ModelOutput, grads: Mapping[str, Any] | None = None) -> Trace:
     """Every named value of a call, in the order of computation.
 
-    With `grads`, from `backward(..., intermediates=True)`, each has its gradient. Parameters are left out, and a value that goes by
-    several names (a layer's output is the next one's input) stands under the first.
+    With `grads`, from `backward(..., intermediates=True)`, each has its gradient. Parameters are left out, and a value that goes
+    by several names (a layer's output is the next one's input) stands under the first.
 
     Raises ValueError if the call did not keep its values (keep_cache=False).
     """

@@ -373,7 +373,7 @@ def constant_edits(node: ast.expr, source: Source) -> Iterator[tuple[str, str]]:
         kind = place_kind(node, source)
         steps = (1,) if value < 0 and is_method(parent, "reshape") else (1, -1)  # to reshape, -2 is what -1 is
         yield from ((kind, str(value + step)) for step in steps)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool) and getattr(parent, "arg", "") != "optimize":
         yield "constant", str(not node.value)
     elif isinstance(node, ast.Constant) and isinstance(node.value, float):
         digits = len(repr(node.value).split("e")[0].replace(".", "").strip("0"))
@@ -381,14 +381,16 @@ def constant_edits(node: ast.expr, source: Source) -> Iterator[tuple[str, str]]:
         table = isinstance(parent, ast.Tuple) and len(parent.elts) > 3
         if digits > 5 and not table:
             yield "constant", f"{node.value:.5g}"
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        if is_method(parent, "einsum") and parent.args[0] is node:
-            inputs, output = node.value.split("->")
-            for part, rebuilt in ((inputs.split(",")[0], "{},{}->{}"), (output, "")):
-                for index in range(len(part) - 1):
-                    twisted = part[:index] + part[index + 1] + part[index] + part[index + 2 :]
-                    rest = inputs.split(",")[1]
-                    yield "einsum", repr(rebuilt.format(twisted, rest, output) if rebuilt else f"{inputs}->{twisted}")
+    elif isinstance(node, ast.Constant) and is_method(parent, "einsum") and parent.args[0] is node:
+        inputs, output = node.value.split("->")
+        first, second = inputs.split(",")
+        yield from (("einsum", repr(f"{twisted},{second}->{output}")) for twisted in twists(first))
+        yield from (("einsum", repr(f"{inputs}->{twisted}")) for twisted in twists(output))
+
+
+def twists(letters: str) -> list[str]:
+    """The same letters with two neighbours in each other's place."""
+    return [letters[:i] + letters[i + 1] + letters[i] + letters[i + 2 :] for i in range(len(letters) - 1)]
 
 
 def is_method(node: ast.AST, name: str) -> bool:
@@ -425,7 +427,7 @@ def call_edits(node: ast.Call, source: Source, defaults: dict[str, list]) -> Ite
     if name in CONVERTING and isinstance(function, ast.Attribute):
         yield "call", place, wrapped(function.value)
     for keyword in node.keywords:
-        if keyword.arg is not None and keyword.arg != "optimize":  # optimize: the order of an einsum's products, not their value
+        if keyword.arg not in (None, "optimize"):  # optimize: the order of an einsum's products, not their value
             yield "keyword", source.without(keyword, keyword), ""
     for argument, (_, default) in zip(node.args, defaults.get(name, ()), strict=False):
         if isinstance(argument, ast.Starred):
