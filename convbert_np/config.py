@@ -173,6 +173,8 @@ class ConvBertConfig:
                 raise ValueError(f"pad_token_id: must be None or below vocab_size {self.vocab_size}, got {self.pad_token_id}")
 
     def _validate_choices(self) -> None:
+        if not isinstance(self.id2label, dict) or not self.id2label:
+            raise ValueError(f"id2label: must be a dict that names at least one label, got {self.id2label!r}")
         if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
             raise ValueError(f"hidden_act: must be one of {sorted(ACTIVATIONS)}, got {self.hidden_act!r}")
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:

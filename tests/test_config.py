@@ -59,6 +59,7 @@ BAD = [
     ({"id2label": ["a", "b"]}, TypeError, "id2label: must be a dict"),
     ({"label2id": 3}, TypeError, "label2id: must be a dict"),
     ({"id2label": {0: "a"}, "num_labels": 2}, ValueError, "num_labels: is 2, but id2label names 1"),
+    ({"id2label": {}}, ValueError, "id2label: must be a dict that names at least one"),
     ({"num_labels": 0}, ValueError, "num_labels: must be at least 1"),
     ({"head_size": 3}, ValueError, "head_size: is a name that the configuration computes itself"),
     ({"to_dict": 3}, ValueError, "to_dict"),

@@ -35,7 +35,6 @@ TOKENS = ["[CLS]", "a", "b", "c", "[SEP]"]
 
 def shown(figure, index=0):
     """The numbers of one of a figure's heatmaps, as they are drawn."""
-    figure.canvas.draw()
     images = [image for axes in figure.axes for image in axes.images]
     return np.asarray(images[index].get_array())
 

@@ -171,8 +171,8 @@ def prepare_mask(attention_mask: Any, shape: tuple[int, int], dtype: Any, like: 
     if attention_mask is None:
         attention_mask = np.ones_like(like, shape=(1, length), dtype=dtype)
     given = as_array(attention_mask, "attention_mask")
-    if given.dtype.kind not in "biufc" or not bool(np.all(np.isfinite(given))) or not bool(np.all(given.real >= 0)):
-        raise ValueError("attention_mask: must hold finite numbers >= 0: 1 attends, 0 does not")
+    if given.dtype.kind not in "biufc" or not bool(np.all((given.real >= 0) & (given.real <= 2))):
+        raise ValueError("attention_mask: must hold numbers: 1 attends, 0 does not (a number between works, up to 2)")
     check_shape(given, "attention_mask", [(b, *rest) for rest in ((length,), (length, length)) for b in (batch, 1)])
     expanded = given[:, None, None, :] if given.ndim == 2 else given[:, None, :, :]
     return (1 - expanded.astype(dtype)) * np.finfo(dtype).min

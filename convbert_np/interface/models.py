@@ -270,7 +270,14 @@ class ConvBertPreTrainedModel:
         dx = head_grads.pop("x")
         grads = convbert_backward(dx, body_cache, **indexed, keep=None if intermediates else self.body)
         tree = ({"convbert": grads} if self.prefix else grads) | head_grads
-        return self.collect_gradients(flatten(tree), intermediates)
+        gradients = self.collect_gradients(flatten(tree), intermediates)
+        if intermediates:
+            gradients["inputs_embeds"] = self.unfold(gradients[f"{self.prefix}embeddings.inputs_embeds"], out)
+        return gradients
+
+    def unfold(self, dx: Any, out: ModelOutput) -> Any:
+        """Adjoint of `fold`."""
+        return dx
 
     def unfinish(self, direct: dict[str, Any], out: ModelOutput) -> Tree:
         """Adjoint of `finish`: the gradients of loss and head, and that of the last hidden states under "x"."""
@@ -290,7 +297,6 @@ class ConvBertPreTrainedModel:
         grads = {name: flat[name] if name in flat else np.zeros_like(p) for name, p in self.named_parameters().items()}
         if intermediates:
             grads |= {name: gradient for name, gradient in flat.items() if name not in grads}
-            grads["inputs_embeds"] = flat[f"{self.prefix}embeddings.inputs_embeds"]
         return grads
 
 
@@ -465,6 +471,10 @@ class ConvBertForMultipleChoice(ConvBertPreTrainedModel):
     def fold(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
         """(B, C, S) -> (B*C, S)."""
         return flatten_choices(arguments)
+
+    def unfold(self, dx: Any, out: ModelOutput) -> Any:
+        """(B*C, ...) -> (B, C, ...)."""
+        return dx.reshape(*out.logits.shape, *dx.shape[1:])
 
 
 class ConvBertForQuestionAnswering(ConvBertPreTrainedModel):

@@ -32,10 +32,10 @@ def class_labels(labels: Any, name: str, shape: tuple[int, ...], num_classes: in
     return check_shape(labels, name, [shape])
 
 
-def float_labels(labels: Any, name: str, shapes: list[tuple[int, ...]], like: Any) -> Any:
-    """Check labels for a regression or for independent yes/no questions: floats of one of these shapes; to the logits' dtype."""
+def float_labels(labels: Any, name: str, shapes: list[tuple[int, ...]], like: Any, kinds: str = "f") -> Any:
+    """Check labels for a regression or for independent yes/no questions: numbers of one of these shapes; to the logits' dtype."""
     labels = as_array(labels, name)
-    if labels.dtype.kind != "f":
+    if labels.dtype.kind not in kinds:
         raise TypeError(f"{name}: must be floating-point numbers for this problem_type, got dtype {labels.dtype}")
     return check_shape(labels, name, shapes).astype(like.dtype)
 
@@ -85,10 +85,10 @@ def sequence_loss(logits, labels, config: ConvBertConfig, reduction="mean"):
         labels = float_labels(labels, "labels", [(batch, num_labels)], logits)
         loss, cache = binary_cross_entropy_with_logits(logits, labels, reduction)
     elif num_labels == 1:
-        labels = float_labels(labels, "labels", [(batch,), (batch, 1)], logits).reshape(batch)
+        labels = float_labels(labels, "labels", [(batch,), (batch, 1)], logits, "fiu").reshape(batch)
         loss, cache = mse_loss(logits[:, 0], labels, reduction)
     else:
-        labels = float_labels(labels, "labels", [(batch, num_labels)], logits)
+        labels = float_labels(labels, "labels", [(batch, num_labels)], logits, "fiu")
         loss, cache = mse_loss(logits, labels, reduction)
     return loss, {"loss_fct": cache | {"problem_type": problem}}
 
