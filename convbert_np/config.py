@@ -1,9 +1,12 @@
 """ConvBertConfig: the sizes and settings of a model, read from and written to the config.json of the reference library."""
 
+import copy
 import json
 import os
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from convbert_np.files import write_text
 from convbert_np.ops.activations import ACTIVATIONS
@@ -71,7 +74,7 @@ class ConvBertConfig:
         self.conv_kernel_size = conv_kernel_size
         self.num_groups = num_groups
         self.classifier_dropout = classifier_dropout
-        self._set_shared(dict(shared))
+        self._set_shared(copy.deepcopy(shared))
         self.validate()
 
     def _set_shared(self, shared: dict[str, Any]) -> None:
@@ -85,24 +88,29 @@ class ConvBertConfig:
         self.add_cross_attention = shared.pop("add_cross_attention", False)
         self.problem_type = shared.pop("problem_type", None)
         self.architectures = shared.pop("architectures", None)
-        id2label, label2id = shared.pop("id2label", None), shared.pop("label2id", None)
-        num_labels = shared.pop("num_labels", None)
+        self._set_labels(shared.pop("id2label", None), shared.pop("label2id", None), shared.pop("num_labels", None))
+        model_type = shared.pop("model_type", self.model_type)
+        if model_type not in (self.model_type, "conv_bert"):
+            raise ValueError(f"model_type: this is the configuration of a {model_type!r} model, not of a 'convbert'")
+        for name, value in shared.items():
+            if hasattr(type(self), name) or name.startswith("__"):
+                raise ValueError(f"{name}: is a name that the configuration computes itself; it cannot be a field")
+            setattr(self, name, value)
+
+    def _set_labels(self, id2label: Any, label2id: Any, num_labels: Any) -> None:
+        """The labels by number and by name; by default two."""
         for name, labels in (("id2label", id2label), ("label2id", label2id)):
             if labels is not None and not isinstance(labels, dict):
                 raise TypeError(f"{name}: must be a dict, got {labels!r}")
         if id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
-            self.label2id = self.label2id if label2id is None else label2id
         else:
+            self.id2label = numbered_labels(id2label)
+            self.label2id = {label: index for index, label in self.id2label.items()}
             if num_labels not in (None, len(id2label)):
                 raise ValueError(f"num_labels: is {num_labels}, but id2label names {len(id2label)} labels: {id2label}")
-            self.id2label = {int(index): label for index, label in id2label.items()}
-            self.label2id = {v: k for k, v in self.id2label.items()} if label2id is None else label2id
-        shared.pop("model_type", None)
-        for name, value in shared.items():
-            if isinstance(getattr(type(self), name, None), property) or callable(getattr(self, name, None)):
-                raise ValueError(f"{name}: is a name that the configuration computes itself; it cannot be a field")
-            setattr(self, name, value)
+        if label2id is not None:
+            self.label2id = label2id
 
     @property
     def num_labels(self) -> int:
@@ -111,7 +119,10 @@ class ConvBertConfig:
 
     @num_labels.setter
     def num_labels(self, number: int) -> None:
+        number = plain(number)
         check_integer("num_labels", number)
+        if number > MOST_LABELS:
+            raise ValueError(f"num_labels: must be at most {MOST_LABELS}, got {number}")
         if len(getattr(self, "id2label", ())) != number:
             self.id2label = {index: f"LABEL_{index}" for index in range(number)}
             self.label2id = {label: index for index, label in self.id2label.items()}
@@ -137,7 +148,21 @@ class ConvBertConfig:
         return self.num_heads * self.head_size
 
     def validate(self) -> None:
-        """Raise ValueError or TypeError, naming the field, if no model can be built from this configuration."""
+        """Raise ValueError or TypeError, naming the field, if no model can be built from this configuration.
+
+        NumPy's numbers become Python's: np.int64(3) is 3.
+        """
+        for name, value in vars(self).items():
+            vars(self)[name] = plain(value)
+        for name in (
+            "return_dict",
+            "output_attentions",
+            "output_hidden_states",
+            "tie_word_embeddings",
+            "is_decoder",
+            "add_cross_attention",
+        ):
+            check_flag(name, getattr(self, name))
         for name in (
             "vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "max_position_embeddings",
             "type_vocab_size", "embedding_size", "head_ratio", "conv_kernel_size", "num_groups",
@@ -173,8 +198,7 @@ class ConvBertConfig:
                 raise ValueError(f"pad_token_id: must be None or below vocab_size {self.vocab_size}, got {self.pad_token_id}")
 
     def _validate_choices(self) -> None:
-        if not isinstance(self.id2label, dict) or not self.id2label:
-            raise ValueError(f"id2label: must be a dict that names at least one label, got {self.id2label!r}")
+        self.id2label = numbered_labels(self.id2label)
         if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
             raise ValueError(f"hidden_act: must be one of {sorted(ACTIVATIONS)}, got {self.hidden_act!r}")
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
@@ -184,11 +208,17 @@ class ConvBertConfig:
                 "is_decoder / add_cross_attention: ConvBERT is an encoder only: its convolution sees the future, so that a "
                 "causal mask on the attention alone would not make it causal"
             )
+        for name, value in vars(self).items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError, RecursionError) as error:
+                raise TypeError(f"{name}: must be a value that JSON can hold, got {type(value).__name__}: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, unknown ones included, as values that JSON can hold; `from_dict` reads them back."""
         return {"model_type": self.model_type} | {
-            name: {str(k): v for k, v in value.items()} if name == "id2label" else value for name, value in vars(self).items()
+            name: {str(k): v for k, v in value.items()} if name == "id2label" else copy.deepcopy(value)
+            for name, value in vars(self).items()
         }
 
     def to_diff_dict(self) -> dict[str, Any]:
@@ -221,23 +251,21 @@ class ConvBertConfig:
         """The configuration of a dict such as `to_dict` returns; keyword arguments win over its fields."""
         if not isinstance(fields, dict):
             raise TypeError(f"fields: must be a dict, got {type(fields).__name__}")
-        if "num_labels" in overrides:
-            fields = {name: value for name, value in fields.items() if name not in ("id2label", "label2id")}
-        model_type = fields.get("model_type", cls.model_type)
-        if model_type not in (cls.model_type, "conv_bert"):
-            raise ValueError(f"model_type: this is the configuration of a {model_type!r} model, not of a 'convbert'")
+        bad = [name for name in fields if not isinstance(name, str) or name == "self"]
+        if bad:
+            raise ValueError(f"fields: {bad[0]!r} is not the name of a field")
+        if overrides.keys() & {"num_labels", "id2label"}:
+            fields = {name: value for name, value in fields.items() if name not in ("num_labels", "id2label", "label2id")}
         return cls(**(fields | overrides))
 
     @classmethod
     def from_json_file(cls, path: str | os.PathLike, **overrides: Any) -> "ConvBertConfig":
         """The configuration of a JSON file. Raises ValueError if the file is not a JSON object."""
+        fields = read_json_object(path)
         try:
-            fields = json.loads(Path(path).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{path}: is not valid JSON: {error}") from error
-        if not isinstance(fields, dict):
-            raise ValueError(f"{path}: must hold a JSON object, holds a {type(fields).__name__}")
-        return cls.from_dict(fields, **overrides)
+            return cls.from_dict(fields, **overrides)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path}: {error}") from error
 
     @classmethod
     def from_pretrained(cls, directory: str | os.PathLike, **overrides: Any) -> "ConvBertConfig":
@@ -252,10 +280,49 @@ class ConvBertConfig:
         return f"ConvBertConfig {self.to_json_string()}"
 
 
+MOST_LABELS = 1_000_000
 SHARED_FIELDS = {
     "return_dict", "output_attentions", "output_hidden_states", "tie_word_embeddings", "chunk_size_feed_forward",
     "is_decoder", "add_cross_attention", "problem_type", "architectures", "id2label", "label2id",
 }  # fmt: skip
+
+
+def read_json_object(path: str | os.PathLike) -> dict[str, Any]:
+    """The object in a JSON file. Raises FileNotFoundError or ValueError naming the file."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path}: must hold a JSON object, holds a {type(fields).__name__}")
+    return fields
+
+
+def plain(value: Any) -> Any:
+    """A NumPy number as the Python number that it is; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def numbered_labels(id2label: Any) -> dict[int, str]:
+    """Check that labels are numbered 0, 1, 2, ...; JSON has the numbers as strings."""
+    if not isinstance(id2label, dict) or not id2label:
+        raise ValueError(f"id2label: must be a dict that names at least one label, got {id2label!r}")
+    numbers = [int(key) if isinstance(key, str) and key.isdecimal() else plain(key) for key in id2label]
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    if not whole or sorted(numbers) != list(range(len(numbers))):
+        raise ValueError(f"id2label: must number the labels 0, 1, 2, ..., got the numbers {list(id2label)}")
+    if not all(isinstance(label, str) for label in id2label.values()):
+        raise TypeError(f"id2label: must map numbers to strings, got {id2label!r}")
+    return dict(zip(numbers, id2label.values(), strict=True))
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Raise TypeError, naming the argument, unless `value` is true or false; return it as a bool."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: must be True or False, got {value!r}")
+    return bool(value)
 
 
 def check_integer(name: str, value: Any, least: int = 1) -> None:

@@ -12,6 +12,7 @@ from convbert_np.ops.dropout import dropout, stretch
 from convbert_np.ops.embedding import scatter_add
 from convbert_np.ops.layer_norm import layer_norm
 from convbert_np.ops.losses import cross_entropy, cross_entropy_backward
+from convbert_np.ops.special import erf, erfc
 
 RNG = np.random.default_rng(11)
 WITH_KINKS = {"gelu_10", "leaky_relu", "relu", "relu2", "relu6", "selu"}
@@ -122,3 +123,12 @@ def test_without_any_label_every_gradient_is_zero_in_silence(dloss):
         grads = cross_entropy_backward(np.float64(dloss), cache)
     assert np.isnan(loss)
     np.testing.assert_array_equal(grads["logits"], 0)
+
+
+@pytest.mark.parametrize("step", [1e-20, -1e-20])
+def test_complex_steps_at_the_seams(step):
+    """At 0 and at 1, where one form gives way to another, the derivative is that of either."""
+    at = np.array([-1.0, 0.0, 1.0])
+    want = 2 / np.sqrt(np.pi) * np.exp(-(at**2))
+    np.testing.assert_allclose(erf(at + 1j * step).imag / step, want, rtol=1e-14)
+    np.testing.assert_allclose(erfc(at + 1j * step).imag / step, -want, rtol=1e-14)

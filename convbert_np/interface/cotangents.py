@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from convbert_np.interface.inputs import as_array
+from convbert_np.interface.inputs import as_array, number_kinds
 from convbert_np.interface.output import ModelOutput
 from convbert_np.tree import Tree
 
@@ -23,6 +23,8 @@ def split_cotangents(
     body: dict[str, Indexed] = {"dhidden_states": {}, "dattentions": {}, "ddynamic_kernels": {}}
     if cotangents is None:
         return {"loss": default_cotangent(out)}, body
+    if not isinstance(cotangents, Mapping) or not all(isinstance(name, str) for name in cotangents):
+        raise TypeError(f"cotangents: must be a dict from names of outputs to arrays, got {type(cotangents).__name__}")
     shapes = body_shapes_of(body_cache)
     for name, value in cotangents.items():
         base, _, index = name.partition(".")
@@ -32,6 +34,8 @@ def split_cotangents(
             direct[name] = checked(value, name, np.shape(out[name]), dtype)
         elif base in shapes:
             for position, one in by_index(base, index, value, len(shapes[base])).items():
+                if one is not None and position in body[f"d{base}"]:
+                    raise ValueError(f"cotangents: '{base}.{position}' is given twice")
                 if one is not None:
                     body[f"d{base}"][position] = checked(one, f"{base}.{position}", shapes[base][position], dtype)
         else:
@@ -64,7 +68,7 @@ def body_shapes_of(cache: Tree) -> dict[str, list[tuple[int, ...]]]:
 def by_index(base: str, index: str, value: Any, count: int) -> Indexed:
     """The cotangents of a listed output: one, if the name carries its index, else a sequence with None for the rest."""
     if index:
-        if not index.isdecimal() or int(index) >= count:
+        if not index.isdecimal() or str(int(index)) != index or int(index) >= count:
             raise ValueError(f"cotangents: '{base}.{index}' does not exist; the index must be in [0, {count})")
         return {int(index): value}
     if not isinstance(value, list | tuple) or len(value) != count:
@@ -75,6 +79,8 @@ def by_index(base: str, index: str, value: Any, count: int) -> Indexed:
 def checked(value: Any, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """The cotangent as an array of the output's shape and of the model's dtype."""
     array = as_array(value, f"cotangents[{name!r}]")
+    if array.dtype.kind not in number_kinds(dtype):
+        raise TypeError(f"cotangents: that of {name!r} must be real numbers, got dtype {array.dtype}")
     if array.shape != shape:
         raise ValueError(f"cotangents: that of {name!r} must have the shape {shape}, got {array.shape}")
     return array.astype(dtype)

@@ -19,16 +19,16 @@ def by_name(*values: Any) -> dict[str, Any]:
 def unpack(first: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call whose first one may be a list or tuple of arrays in documented order, or a dict of all.
 
-    `given` holds the arguments by name in documented order, input_ids first. A list of numbers, or of lists of numbers, is not a
-    list of arguments: it is the ids.
+    `given` holds the arguments by name in documented order, input_ids first. A list is one of arguments if it begins with an
+    array of ids (B, S), or with None; a list of numbers, or of lists of numbers, is the ids themselves.
     Source: the calling conventions of the TensorFlow classes in transformers 4.37.2.
     """
     if isinstance(first, Mapping):
         packed = dict(first)
-        unknown = packed.keys() - given.keys()
+        unknown = [name for name in packed if name not in given]
         if unknown:
-            raise ValueError(f"input_ids: the dict has the unknown keys {sorted(unknown)}; allowed are {list(given)}")
-    elif isinstance(first, list | tuple) and first and all(item is None or is_batch(item) for item in first):
+            raise ValueError(f"input_ids: the dict has the unknown keys {unknown}; allowed are {list(given)}")
+    elif isinstance(first, list | tuple) and first and (first[0] is None or is_batch(first[0])):
         if len(first) > len(given):
             raise ValueError(f"input_ids: a list of {len(first)} arrays; at most {len(given)} are allowed: {list(given)}")
         packed = dict(zip(given, first, strict=False))
@@ -48,13 +48,15 @@ def is_batch(item: Any) -> bool:
 
 def as_array(value: Any, name: str) -> Any:
     """`value` as an array; an array of another library that speaks NumPy's protocols stays what it is."""
-    if hasattr(value, "__array_function__"):
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name}: a masked array is not understood; fill it first")
+    if hasattr(value, "__array_function__") and not isinstance(value, np.ndarray):
         return value
     try:
         array = np.asarray(value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{name}: is not rectangular: its rows differ in length (pad them first)") from error
-    if array.dtype == object:
+    if array.dtype.kind not in "biufc":
         raise TypeError(f"{name}: must hold numbers, got {type(value).__name__}")
     return array
 
@@ -62,13 +64,13 @@ def as_array(value: Any, name: str) -> Any:
 def as_integers(value: Any, name: str, low: int, high: int, what: str) -> Any:
     """`value` as an array of integers in [low, high). Raises TypeError or ValueError that names the argument."""
     array = as_array(value, name)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: must be integers, got dtype {array.dtype}")
     if array.size:
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{name}: must be integers, got dtype {array.dtype}")
         least, most = int(array.min()), int(array.max())
         if least < low or most >= high:
             raise ValueError(f"{name}: must be in [{low}, {high}) ({what}), got values from {least} to {most}")
-    return array
+    return array.copy()  # the caller may fill the batch anew before the backward
 
 
 def check_shape(array: Any, name: str, allowed: list[tuple[int, ...]]) -> Any:
@@ -136,7 +138,8 @@ def prepare(arguments: dict[str, Any], config: ConvBertConfig, dtype: Any) -> Tr
 def as_floats(value: Any, name: str, dtype: Any) -> Any:
     """`value` as an array of the model's dtype; another float dtype is refused rather than converted in silence."""
     array = as_array(value, name)
-    if array.dtype != dtype and hasattr(value, "dtype"):
+    real = hasattr(value, "dtype") or array.dtype.kind in "iuf"
+    if not real or (array.dtype != dtype and hasattr(value, "dtype")):
         raise TypeError(f"{name}: must be {np.dtype(dtype)} like the model, got {array.dtype}; convert it with .astype")
     return array.astype(dtype)
 
@@ -171,11 +174,16 @@ def prepare_mask(attention_mask: Any, shape: tuple[int, int], dtype: Any, like: 
     if attention_mask is None:
         attention_mask = np.ones_like(like, shape=(1, length), dtype=dtype)
     given = as_array(attention_mask, "attention_mask")
-    if given.dtype.kind not in "biufc" or not bool(np.all((given.real >= 0) & (given.real <= 2))):
+    if given.dtype.kind not in number_kinds(dtype) or not bool(np.all((given.real >= 0) & (given.real <= 2))):
         raise ValueError("attention_mask: must hold numbers: 1 attends, 0 does not (a number between works, up to 2)")
     check_shape(given, "attention_mask", [(b, *rest) for rest in ((length,), (length, length)) for b in (batch, 1)])
     expanded = given[:, None, None, :] if given.ndim == 2 else given[:, None, :, :]
     return (1 - expanded.astype(dtype)) * np.finfo(dtype).min
+
+
+def number_kinds(dtype: Any) -> str:
+    """The kinds of numbers that a model of this dtype can take: complex ones only if it is complex."""
+    return "biufc" if np.dtype(dtype).kind == "c" else "biuf"
 
 
 def prepare_head_masks(head_mask: Any, shape: tuple[int, int], config: ConvBertConfig, dtype: Any) -> list | None:
@@ -183,7 +191,7 @@ def prepare_head_masks(head_mask: Any, shape: tuple[int, int], config: ConvBertC
     if head_mask is None:
         return None
     array = as_array(head_mask, "head_mask")
-    if array.dtype.kind not in "biufc":
+    if array.dtype.kind not in number_kinds(dtype):
         raise TypeError(f"head_mask: must hold numbers, got dtype {array.dtype}")
     (batch, length), layers, heads = shape, config.num_hidden_layers, config.num_heads
     full = [(layers, b, heads, s, t) for b in (1, batch) for s in (1, length) for t in (1, length)]

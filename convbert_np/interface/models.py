@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from convbert_np.config import ConvBertConfig
+from convbert_np.config import ConvBertConfig, check_flag
 from convbert_np.interface import objectives
 from convbert_np.interface.cotangents import split_cotangents
-from convbert_np.interface.inputs import by_name, flatten_choices, prepare, unpack
+from convbert_np.interface.inputs import as_array, by_name, flatten_choices, number_kinds, prepare, unpack
 from convbert_np.interface.output import ModelOutput
 from convbert_np.model import heads
 from convbert_np.model.convbert import convbert, convbert_backward
 from convbert_np.model.initialise import Shapes, body_shapes, initialise, layer_norm_shapes, linear_shapes
 from convbert_np.ops.dropout import child
+from convbert_np.ops.losses import REDUCTIONS
 from convbert_np.tree import Tree, flatten, unflatten
 
 Pair = tuple[Any, Any]  # a forward and its backward
@@ -48,10 +50,12 @@ class ConvBertPreTrainedModel:
             raise TypeError(f"config: must be a ConvBertConfig, got {type(config).__name__}")
         config.validate()
         self.check_config(config)
-        if np.dtype(dtype) not in DTYPES:
-            raise ValueError(f"dtype: must be float32 or float64, got {np.dtype(dtype)}")
-        self.config = config
-        self.params: Tree = initialise(self.shapes(config), config, seed, dtype)
+        self.config = copy.deepcopy(config)
+        self.params: Tree = initialise(self.shapes(config), config, as_generator(seed, "seed"), as_dtype(dtype))
+
+    def __repr__(self) -> str:
+        layers, size, number = self.config.num_hidden_layers, self.config.hidden_size, self.num_parameters()
+        return f"{type(self).__name__}({layers} layers, hidden size {size}, {number:,} parameters, {self.dtype})"
 
     # What a kind of model adds to the body.
 
@@ -111,7 +115,9 @@ class ConvBertPreTrainedModel:
         Of a tied weight one name suffices. Old checkpoints' position_ids are passed over. Raises ValueError that lists shapes
         which do not fit and, if `strict`, names that are missing or unexpected.
         """
-        given = {name: np.asarray(value) for name, value in state_dict.items() if not name.endswith("position_ids")}
+        if not isinstance(state_dict, Mapping) or not all(isinstance(name, str) for name in state_dict):
+            raise TypeError(f"state_dict: must be a dict from names to arrays, got {type(state_dict).__name__}")
+        given = {name: as_array(value, name) for name, value in state_dict.items() if not name.endswith("position_ids")}
         own = self.state_dict()
         wrong = [f"{n} is {given[n].shape}, must be {own[n].shape}" for n in own if n in given and given[n].shape != own[n].shape]
         if wrong:
@@ -121,9 +127,15 @@ class ConvBertPreTrainedModel:
             raise ValueError(f"state_dict: missing {report.missing_keys}, unexpected {report.unexpected_keys}")
         parameters = self.named_parameters()
         loaded = {name: given.get(name, given.get(self.tied_name(name) or name)) for name in parameters}
-        dtype = self.dtype
+        for name, value in loaded.items():
+            twin = given.get(self.tied_name(name) or name)
+            if twin is not None and value is not None and not np.array_equal(twin, value):
+                raise ValueError(
+                    f"state_dict: {name} and {self.tied_name(name)} are one parameter here, but differ; "
+                    "a configuration with tie_word_embeddings=False keeps both"
+                )
         self.params = unflatten(
-            {name: parameters[name] if value is None else value.astype(dtype) for name, value in loaded.items()}
+            {name: parameters[name] if value is None else as_parameter(value, name, self.dtype) for name, value in loaded.items()}
         )
         return report
 
@@ -136,15 +148,23 @@ class ConvBertPreTrainedModel:
         return None
 
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike[str], dtype: Any = np.float32, seed: int = 0, **overrides: Any) -> Self:
+    def from_pretrained(
+        cls,
+        directory: str | os.PathLike[str],
+        dtype: Any = np.float32,
+        seed: int = 0,
+        config: ConvBertConfig | None = None,
+        **overrides: Any,
+    ) -> Self:
         """The model in a directory of config.json and model.safetensors, as transformers' save_pretrained writes it.
 
-        Parameters that the file lacks (a new head) are drawn from `seed`, with a warning. `overrides` go before the fields of
-        config.json. Raises FileNotFoundError, ValueError or CheckpointError naming the file.
+        Parameters that the file lacks (a new head) are drawn from `seed`, with a warning. `config` takes the place of
+        config.json; `overrides` go before its fields, and must be fields. Raises FileNotFoundError, TypeError, ValueError or
+        CheckpointError naming the file or the argument.
         """
         from convbert_np.checkpoints.pretrained import load_pretrained, warn_of  # files know the models, not the models files
 
-        model, report = load_pretrained(cls, directory, dtype, seed, **overrides)
+        model, report = load_pretrained(cls, directory, dtype, seed, config, **overrides)
         warn_of(report, directory)
         return model
 
@@ -166,7 +186,7 @@ class ConvBertPreTrainedModel:
         The bias of a masked-LM head follows, with 0 for new pieces. Raises ValueError if the padding row would be lost.
         """
         old, config = self.config, ConvBertConfig.from_dict(self.config.to_dict() | {"vocab_size": new_num_tokens})
-        fresh = initialise(self.shapes(config), config, seed, self.dtype)
+        fresh = initialise(self.shapes(config), config, as_generator(seed, "seed"), self.dtype)
         kept = {name: value for name, value in flatten(fresh).items()}
         for name, value in self.named_parameters().items():
             if kept[name].shape == value.shape:
@@ -214,6 +234,7 @@ class ConvBertPreTrainedModel:
 
     def run(self, given: dict[str, Any], options: Options) -> Any:
         """The call, once the arguments of each kind of model are gathered by name."""
+        self.config.validate()
         arguments = unpack(given["input_ids"], given)
         labels = [arguments.pop(name) for name in self.labels_of]
         arguments, choices = self.fold(arguments)
@@ -258,12 +279,15 @@ class ConvBertPreTrainedModel:
         for those that do not count, or a single one as "hidden_states.3"). With `intermediates` the gradient of every named
         value of the cache is returned too, and that of the argument inputs_embeds under "inputs_embeds".
 
-        Raises ValueError if the output carries no cache, no loss, or a loss per label without a cotangent for it.
+        The cache refers to the parameters, it does not copy them: to change them in place between the call and the backward changes
+        the gradients. Raises ValueError if the output carries no cache, is another model's, has no loss, or has a loss per label
+        without a cotangent for it.
         """
         if not isinstance(out, ModelOutput):
             raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
         if out.cache is None:
             raise ValueError("out: was computed with keep_cache=False, so that there are no values to go back through")
+        self.check_own(out)
         body_cache = out.cache["convbert"] if self.prefix else out.cache
         direct, indexed = split_cotangents(cotangents, out, self.outputs, body_cache, self.dtype)
         head_grads = self.unfinish(direct, out)
@@ -278,6 +302,18 @@ class ConvBertPreTrainedModel:
     def unfold(self, dx: Any, out: ModelOutput) -> Any:
         """Adjoint of `fold`."""
         return dx
+
+    def check_own(self, out: ModelOutput) -> None:
+        """Raise ValueError unless the output was computed with this model's present parameters."""
+        cached = flatten(out.cache)
+        unread = {self.prefix + WORD_EMBEDDINGS} if f"{self.prefix}embeddings.word_embeddings.ids" not in cached else set()
+        for name, parameter in self.named_parameters().items():
+            used = cached.get(name)
+            same = used is parameter or (used is not None and used.dtype == parameter.dtype and np.array_equal(used, parameter))
+            if not same and name not in unread:
+                raise ValueError(
+                    f"out: was not computed by this model with the parameters that it has now ({name} differs); call the model again"
+                )
 
     def unfinish(self, direct: dict[str, Any], out: ModelOutput) -> Tree:
         """Adjoint of `finish`: the gradients of loss and head, and that of the last hidden states under "x"."""
@@ -313,18 +349,51 @@ class Options(NamedTuple):
 
     def resolve(self, config: ConvBertConfig) -> Options:
         """What the caller left open is as the configuration says."""
+        for name in ("training", "keep_cache"):
+            check_flag(name, getattr(self, name))
+        if self.reduction not in REDUCTIONS:
+            raise ValueError(f"reduction: must be one of {REDUCTIONS}, got {self.reduction!r}")
         names = ("output_attentions", "output_hidden_states", "return_dict")
-        return self._replace(**{name: bool(getattr(config, name)) for name in names if getattr(self, name) is None})
+        given = {name: getattr(config if getattr(self, name) is None else self, name) for name in names}
+        return self._replace(**{name: check_flag(name, value) for name, value in given.items()})
 
     def generator(self) -> Any:
         """The source of dropout masks: None without training."""
-        if not self.training:
-            return None
-        if self.rng is None or isinstance(self.rng, int | np.integer):
-            return np.random.default_rng(self.rng)
-        if not isinstance(self.rng, Mapping) and not hasattr(self.rng, "random"):
-            raise TypeError(f"rng: must be a numpy Generator, a seed or a tree of masks, got {type(self.rng).__name__}")
-        return self.rng
+        rng = self.rng if isinstance(self.rng, Mapping) else as_generator(self.rng, "rng")
+        return rng if self.training else None
+
+
+def as_generator(seed: Any, name: str) -> Any:
+    """A numpy Generator as it is, or one made from a seed (None: from the machine's entropy). Errors name the argument."""
+    if isinstance(seed, np.random.Generator) or type(seed).__module__.startswith("cupy"):
+        return seed
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
+        raise TypeError(f"{name}: must be a numpy Generator, a seed or a tree of masks, got {type(seed).__name__}")
+    if seed is not None and seed < 0:
+        raise ValueError(f"{name}: a seed must not be negative, got {seed}")
+    return np.random.default_rng(seed)
+
+
+def as_dtype(dtype: Any) -> np.dtype:
+    """The dtype of a model. Raises ValueError naming the argument."""
+    try:
+        known = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        known = None
+    if known is None or known not in DTYPES:
+        raise ValueError(f"dtype: must be float32 or float64, got {dtype!r}")
+    return known
+
+
+def as_parameter(value: Any, name: str, dtype: np.dtype) -> Any:
+    """A copy of an array as a parameter of this dtype. Raises TypeError or ValueError, naming it, if that would lose its numbers."""
+    if value.dtype.kind not in number_kinds(dtype):
+        raise TypeError(f"{name}: must hold real numbers, got dtype {value.dtype}")
+    with np.errstate(over="raise"):
+        try:
+            return value.astype(dtype)
+        except FloatingPointError as error:
+            raise ValueError(f"{name}: holds numbers that are too large for {dtype}") from error
 
 
 class ConvBertModel(ConvBertPreTrainedModel):
@@ -388,16 +457,21 @@ class ConvBertForMaskedLM(ConvBertPreTrainedModel):
         own = {} if config.tie_word_embeddings else {LM_HEAD: (config.vocab_size, width)}
         return shapes | own | {"generator_lm_head.bias": (config.vocab_size,)}
 
+    @property
+    def tied(self) -> bool:
+        """Whether the head's last weight is the word embeddings."""
+        return "weight" not in self.params["generator_lm_head"]
+
     def head_params(self) -> Tree:
         """The parameters that the head reads: its own, and as its last weight the word embeddings where they are tied."""
-        if not self.config.tie_word_embeddings:
+        if not self.tied:
             return self.params
         word = self.body["embeddings"]["word_embeddings"]["weight"]
         return self.params | {"generator_lm_head": self.params["generator_lm_head"] | {"weight": word}}
 
     def collect_gradients(self, flat: dict[str, Any], intermediates: bool) -> dict[str, Any]:
         """A tied word embedding is read twice, at the bottom and at the top: the two gradients add up."""
-        if self.config.tie_word_embeddings:
+        if self.tied:
             name = self.prefix + WORD_EMBEDDINGS
             top = flat.pop(LM_HEAD)
             flat[name] = flat[name] + top if name in flat else top
@@ -406,7 +480,7 @@ class ConvBertForMaskedLM(ConvBertPreTrainedModel):
     def state_dict(self) -> dict[str, Any]:
         """The parameters under all names of PyTorch's state_dict: a tied weight under both of its names, as one array."""
         state = self.named_parameters()
-        if not self.config.tie_word_embeddings:
+        if not self.tied:
             return state
         bias = state.pop("generator_lm_head.bias")
         return state | {LM_HEAD: state[self.prefix + WORD_EMBEDDINGS], "generator_lm_head.bias": bias}
@@ -414,7 +488,7 @@ class ConvBertForMaskedLM(ConvBertPreTrainedModel):
     def tied_name(self, name: str) -> str | None:
         """The word embeddings and the head's weight are one parameter, unless the configuration unties them."""
         pair = (self.prefix + WORD_EMBEDDINGS, LM_HEAD)
-        return pair[1 - pair.index(name)] if self.config.tie_word_embeddings and name in pair else None
+        return pair[1 - pair.index(name)] if self.tied and name in pair else None
 
 
 class ConvBertForSequenceClassification(ConvBertPreTrainedModel):

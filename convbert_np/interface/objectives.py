@@ -29,7 +29,7 @@ def class_labels(labels: Any, name: str, shape: tuple[int, ...], num_classes: in
         as_integers(kept, name, 0, num_classes, f"number of classes; or {IGNORED} to be ignored")
     else:
         raise TypeError(f"{name}: class labels must be integers, got dtype {labels.dtype}")
-    return check_shape(labels, name, [shape])
+    return check_shape(labels, name, [shape]).copy()
 
 
 def float_labels(labels: Any, name: str, shapes: list[tuple[int, ...]], like: Any, kinds: str = "f") -> Any:

@@ -16,8 +16,7 @@ class ModelOutput:
     """
 
     def __init__(self, results: dict[str, Any], **extras: Any):
-        self._results = results
-        self._extras = extras
+        vars(self).update(_results=results, _extras=extras)
 
     def __getattr__(self, name: str) -> Any:
         for values in (self.__dict__.get("_results", {}), self.__dict__.get("_extras", {})):
@@ -25,12 +24,16 @@ class ModelOutput:
                 return values[name]
         raise AttributeError(f"this output has no {name!r}; it has {[*self.__dict__.get('_results', {}), *EXTRAS]}")
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name}: the results of a call are not to be changed")
+
     def __getitem__(self, key: str | int | slice) -> Any:
         if not isinstance(key, str):
             return self.to_tuple()[key]
         value = self._results.get(key, self._extras.get(key))
         if value is None:
-            raise KeyError(f"{key!r} is not in this output; it has {[*self.keys(), *EXTRAS]}")
+            extras = [name for name in EXTRAS if self._extras.get(name) is not None]
+            raise KeyError(f"{key!r} is not in this output; it has {[*self.keys(), *extras]}")
         return value
 
     def keys(self) -> list[str]:
@@ -63,8 +66,8 @@ class ModelOutput:
 
     def __repr__(self) -> str:
         lines = [f"  {name}: {describe(value)}" for name, value in self.items()]
-        kernels = self._extras["dynamic_kernels"]
-        cache = "kept; see trace(out)" if self._extras["cache"] is not None else "not kept (keep_cache=False)"
+        kernels = self._extras.get("dynamic_kernels", ())
+        cache = "kept; see trace(out)" if self._extras.get("cache") is not None else "not kept (keep_cache=False)"
         return "\n".join(["ModelOutput", *lines, f"  dynamic_kernels: {describe(kernels)}", f"  cache: {cache}"])
 
 

@@ -55,14 +55,13 @@ def layer_norm_shapes(name: str, size: int) -> Shapes:
     return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
 
 
-def initialise(shapes: Shapes, config: ConvBertConfig, seed, dtype) -> Tree:
+def initialise(shapes: Shapes, config: ConvBertConfig, rng, dtype) -> Tree:
     """Fresh parameters: weights N(0, initializer_range), the padding row and all biases 0, LayerNorm gains 1.
 
     The numbers are drawn in float32, so that a float64 model of the same seed has the same parameters exactly. A grouped
     linear map is drawn like any other, where the reference leaves it uninitialised.
     Source: ConvBertPreTrainedModel._init_weights in transformers 4.37.2.
     """
-    rng = np.random.default_rng(seed)
     flat = {name: initial_value(name, shape, config, rng).astype(dtype) for name, shape in shapes.items()}
     return unflatten(flat)
 

@@ -19,14 +19,17 @@ def dropout(x, p, rng=None, mask=None):
     Cache  : x, p, y; mask if dropout was active.
     Source : Srivastava et al. 2014; torch.nn.Dropout (inverted form).
     """
+    if not isinstance(rng, Mapping) and rng is not None and not hasattr(rng, "random"):
+        raise TypeError(f"rng: must be a numpy Generator or a tree of masks, got {type(rng).__name__}")
     if mask is None and rng is not None and p > 0:
         mask = rng.get("mask") if isinstance(rng, Mapping) else rng.random(x.shape, dtype=np.float32) >= p
         if mask is None:
             raise ValueError(f"rng: the tree of dropout masks lacks one that is needed, of shape {x.shape}")
     if mask is None:
         return x, {"x": x, "p": p, "y": x}
-    if mask.shape != x.shape:
-        raise ValueError(f"mask: a dropout mask must have the shape {x.shape} of the values, got {mask.shape}")
+    if getattr(mask, "dtype", None) != np.bool_ or mask.shape != x.shape:
+        given = f"{mask.dtype} {mask.shape}" if hasattr(mask, "dtype") else type(mask).__name__
+        raise ValueError(f"mask: a dropout mask must be a bool array of the values' shape {x.shape}, got {given}")
     y = x * (mask * stretch(p, x))  # (1)
     return y, {"x": x, "p": p, "mask": mask, "y": y}
 

@@ -16,7 +16,8 @@ def softmax(x, axis=-1):
     Cache  : x, axis, y.
     Source : torch.softmax.
     """
-    y = np.exp(x - np.max(x, axis=axis, keepdims=True))  # (1)
+    with np.errstate(under="ignore"):
+        y = np.exp(x - np.max(x, axis=axis, keepdims=True))  # (1)
     y /= np.sum(y, axis=axis, keepdims=True)  # (1)
     return y, {"x": x, "axis": axis, "y": y}
 
@@ -38,7 +39,8 @@ def log_softmax(x, axis=-1):
     Source : torch.log_softmax.
     """
     shifted = x - np.max(x, axis=axis, keepdims=True)  # (1)
-    y = shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))  # (1)
+    with np.errstate(under="ignore"):
+        y = shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))  # (1)
     return y, {"x": x, "axis": axis, "y": y}
 
 

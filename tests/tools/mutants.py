@@ -151,7 +151,7 @@ class Source:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names.append(node.name)
             node = self.parents[node]
-        return ".".join(reversed(names)) or "<module>"
+        return ".".join(reversed(names)) or "module"
 
     def function_node(self, node):
         while not isinstance(node, ast.FunctionDef | ast.Module):
