@@ -1,30 +1,43 @@
 """The command line: convbert-np.
 
-Exit codes: 0 all is well; 1 a check failed; 2 the command was misused, or a file cannot be read or written.
+Exit codes: 0 all is well; 1 a check failed, or a value is not finite; 2 the command was misused, or a file cannot be read or
+written; 130 interrupted.
 """
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 import convbert_np
+from convbert_np.checkpoints.pretrained import load_pretrained, warn_of
 from convbert_np.data import TINY
+from convbert_np.verify.explore import Exploration, explore
+from convbert_np.verify.selftest import selftest, summary_table
 
-OK, FAILED, MISUSED = 0, 1, 2
+OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parsed = parser().parse_args(arguments)
-    warnings.showwarning = lambda message, *rest, **more: print(f"convbert-np: warning: {message}", file=sys.stderr)
+    if sys.stdout is None:
+        return MISUSED
     try:
-        return parsed.command(parsed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda message, *rest, **more: print(f"convbert-np: warning: {message}", file=sys.stderr)
+            return parsed.command(parsed)
     except BrokenPipeError:
         sys.stderr.close()
         return OK
+    except KeyboardInterrupt:
+        print("convbert-np: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (OSError, ValueError, TypeError) as error:
         print(f"convbert-np: error: {str(error).splitlines()[0] if str(error) else type(error).__name__}", file=sys.stderr)
         return MISUSED
@@ -61,9 +74,10 @@ def add_trace(commands: argparse._SubParsersAction) -> None:
         help="a directory with config.json, model.safetensors and vocab.txt (default: the tiny, untrained model of the package)",
     )  # fmt: skip
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
-    command.add_argument("--only", metavar="TEXT", default="", help="show only values whose name contains this")
+    shown = command.add_mutually_exclusive_group()
+    shown.add_argument("--only", metavar="TEXT", default="", help="show only values whose name contains this")
     command.add_argument("--top", metavar="N", type=positive, default=5, help="how many predictions to show (default: 5)")
-    command.add_argument("--json", action="store_true", help="print everything that was computed as JSON instead")
+    shown.add_argument("--json", action="store_true", help="print everything that was computed as JSON instead")
     command.add_argument("--save", metavar="FILE.npz", help="write everything that was computed to this file")
     command.set_defaults(command=run_trace)
 
@@ -78,29 +92,49 @@ def positive(text: str) -> int:
 
 def run_trace(parsed: argparse.Namespace) -> int:
     """`trace TEXT`."""
-    from convbert_np.verify.explore import explore
-
-    if parsed.save is not None and not parsed.save.endswith(".npz"):
-        raise ValueError(f"--save: must end in .npz, got {parsed.save!r}")
+    if parsed.save is not None:
+        check_target(parsed.save)
+    if parsed.model == "":
+        raise ValueError("--model: must be a directory, got an empty name")
     directory = parsed.model or TINY
     tokenizer = convbert_np.ConvBertTokenizer.from_pretrained(directory)
-    model = convbert_np.ConvBertForMaskedLM.from_pretrained(directory, dtype=np.dtype(parsed.dtype))
+    model, report = load_pretrained(convbert_np.ConvBertForMaskedLM, directory, np.dtype(parsed.dtype))
+    warn_of(report, directory)
     result = explore(parsed.text, model, tokenizer, parsed.pair, parsed.answer, parsed.top)
     if parsed.save:
         result.save(parsed.save)
     if parsed.json:
         result.write_json(sys.stdout)
-        return OK
+    else:
+        print_exploration(result, parsed, trained=parsed.model is not None and not report.missing_keys)
+    wrong = result.trace.first_non_finite()
+    if wrong is not None:
+        print(f"convbert-np: {wrong.name} is the first value that is not finite", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def check_target(path: str) -> None:
+    """Raise ValueError or OSError if --save could not write there: before all the work, not after it."""
+    if not path.endswith(".npz"):
+        raise ValueError(f"--save: must end in .npz, got {path!r}")
+    directory = Path(path).parent
+    if not directory.is_dir() or Path(path).is_dir() or not os.access(directory, os.W_OK):
+        raise OSError(f"--save: {path!r} cannot be written: {directory} is no directory to write to, or the file is one")
+
+
+def print_exploration(result: Exploration, parsed: argparse.Namespace, trained: bool) -> None:
+    """Tokens, values, loss, predictions."""
     shown = result.trace.only(parsed.only)
     print("TOKENS", result.token_table(), sep="\n")
     print(f"\nVALUES, in the order of computation ({len(shown)} of {len(result.trace)})", shown, sep="\n")
     print(f"\nLOSS {float(result.output.loss):.6f}  ({result.objective})")
     print("\nPREDICTIONS", result.prediction_table(), sep="\n")
-    if parsed.model is None:
-        print("\nThe model of the package is not trained: its predictions mean nothing. --model DIR takes one that is.")
+    if not trained:
+        whose = "The model of the package" if parsed.model is None else "This model's masked-LM head"
+        print(f"\n{whose} is not trained: its predictions mean nothing. --model DIR takes one that is.")
     if parsed.save:
         print(f"\nwritten: {parsed.save}")
-    return OK
 
 
 def add_selftest(commands: argparse._SubParsersAction) -> None:
@@ -116,8 +150,6 @@ def add_selftest(commands: argparse._SubParsersAction) -> None:
 
 def run_selftest(parsed: argparse.Namespace) -> int:
     """`selftest`."""
-    from convbert_np.verify.selftest import selftest, summary_table
-
     results = selftest()
     if not parsed.brief:
         for result in results:

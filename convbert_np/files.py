@@ -11,8 +11,10 @@ from typing import IO
 @contextmanager
 def atomic_write(path: str | os.PathLike) -> Iterator[IO[bytes]]:
     """Open a temporary file beside `path` for writing bytes; on success it takes the place of `path`, else it vanishes."""
-    path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no directory {Path(path).parent}")
+    path = Path(os.path.realpath(path))  # of a link, what it points to
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".convbert-np-")
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

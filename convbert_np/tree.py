@@ -28,9 +28,10 @@ def unflatten(flat: Mapping[str, Any]) -> Tree:
         for key in path:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                raise ValueError(f"flat: {name!r} clashes with a shorter name that is a leaf")
+                raise ValueError(f"flat: {name!r} clashes with a shorter name, which is a leaf")
         if last in node:
-            raise ValueError(f"flat: {name!r} clashes with a longer name that begins with it")
+            longer = next(other for other in flat if other.startswith(f"{name}."))
+            raise ValueError(f"flat: {name!r} clashes with {longer!r}, which makes it a branch")
         node[last] = leaf
     return tree
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from small import inputs_for, make
 
+from convbert_np.config import ConvBertConfig
 from convbert_np.interface.inputs import ARGUMENTS, prepare
 from convbert_np.model.convbert import convbert, convbert_backward
 from convbert_np.model.encoder import encoder, encoder_backward
+from convbert_np.model.heads import check_summary
+from convbert_np.model.initialise import initialise
 from convbert_np.tree import flatten
 
 
@@ -82,3 +85,26 @@ def test_what_is_not_kept_takes_no_memory():
     out = model(**given)
     assert peak(lambda: model(**given, keep_cache=False)) < 0.5 * peak(lambda: model(**given))
     assert peak(lambda: model.backward(out)) < 0.5 * peak(lambda: model.backward(out, intermediates=True))
+
+
+@pytest.mark.parametrize("pad", [None, 0, 2])
+def test_fresh_word_embeddings_are_zero_in_the_padding_row_only(pad):
+    config = ConvBertConfig(vocab_size=9, hidden_size=8, embedding_size=8, num_attention_heads=2, pad_token_id=pad)
+    shapes = {"embeddings.word_embeddings.weight": (9, 8)}
+    (table,) = flatten(initialise(shapes, config, np.random.default_rng(0), np.float32)).values()
+    assert [row for row in range(9) if not np.any(table[row])] == ([] if pad is None else [pad])
+
+
+@pytest.mark.parametrize("name", ["summary_first_dropout", "summary_last_dropout"])
+def test_a_summarys_dropouts_are_probabilities(name):
+    check_summary(ConvBertConfig(**{name: 0.5}))
+    with pytest.raises(ValueError, match=name):
+        check_summary(ConvBertConfig(**{name: 1.5}))
+
+
+def test_a_summary_may_project_to_labels_where_it_does_not_project():
+    check_summary(ConvBertConfig(summary_proj_to_labels=True))
+    check_summary(ConvBertConfig(summary_proj_to_labels=True, summary_use_proj=False))
+    check_summary(ConvBertConfig(summary_use_proj=True))
+    with pytest.raises(ValueError, match="summary_proj_to_labels"):
+        check_summary(ConvBertConfig(summary_proj_to_labels=True, summary_use_proj=True))

@@ -162,7 +162,7 @@ def test_trace_command_takes_a_directory(capsys, tmp_path):
         (["trace", SENTENCE, "--model", "/nowhere"], "/nowhere"),
         (["trace", SENTENCE, "--save", "values.txt"], "--save: must end in .npz"),
         (["trace", SENTENCE, "--save", "/nowhere/at/all.npz"], "/nowhere/at"),
-        (["trace", "word " * 200], "max_position_embeddings 128"),
+        (["trace", "word " * 200], "takes at most 128"),
         (["trace", SENTENCE, "--answer", "a", "--answer", "b"], "answers: there are 2"),
         (["trace", ""], "text: holds no token"),
     ],

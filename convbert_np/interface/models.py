@@ -279,9 +279,9 @@ class ConvBertPreTrainedModel:
         for those that do not count, or a single one as "hidden_states.3"). With `intermediates` the gradient of every named
         value of the cache is returned too, and that of the argument inputs_embeds under "inputs_embeds".
 
-        The cache refers to the parameters, it does not copy them: to change them in place between the call and the backward changes
-        the gradients. Raises ValueError if the output carries no cache, is another model's, has no loss, or has a loss per label
-        without a cotangent for it.
+        The cache refers to the parameters, it does not copy them: to change them in place between the call and the backward
+        changes the gradients. Raises ValueError if the output carries no cache, is another model's, has no loss, or has a loss
+        per label without a cotangent for it.
         """
         if not isinstance(out, ModelOutput):
             raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
@@ -312,7 +312,7 @@ class ConvBertPreTrainedModel:
             same = used is parameter or (used is not None and used.dtype == parameter.dtype and np.array_equal(used, parameter))
             if not same and name not in unread:
                 raise ValueError(
-                    f"out: was not computed by this model with the parameters that it has now ({name} differs); call the model again"
+                    f"out: was not computed by this model with its present parameters ({name} differs); call the model again"
                 )
 
     def unfinish(self, direct: dict[str, Any], out: ModelOutput) -> Tree:
@@ -386,7 +386,7 @@ def as_dtype(dtype: Any) -> np.dtype:
 
 
 def as_parameter(value: Any, name: str, dtype: np.dtype) -> Any:
-    """A copy of an array as a parameter of this dtype. Raises TypeError or ValueError, naming it, if that would lose its numbers."""
+    """A copy of an array as a parameter of this dtype. Raises TypeError or ValueError if that would lose its numbers."""
     if value.dtype.kind not in number_kinds(dtype):
         raise TypeError(f"{name}: must hold real numbers, got dtype {value.dtype}")
     with np.errstate(over="raise"):

@@ -43,7 +43,7 @@ class Exploration:
         """For every position that was asked about, the most probable tokens."""
         rows = []
         for prediction in self.predictions:
-            best = ", ".join(f"{token} {probability:.1%}" for token, probability in prediction["top"])
+            best = ", ".join(f"{token} {probability or float('nan'):.1%}" for token, probability in prediction["top"])
             rows.append([str(prediction["position"]), prediction["token"], best])
         return Table(["position", "token", "most probable"], rows, right=(0,))
 
@@ -57,8 +57,8 @@ class Exploration:
                 "axes": value.axes,
                 "equation": value.equation,
                 "statistics": {name: number if np.isfinite(number) else None for name, number in value.statistics.items()},
-                "value": value.value.tolist(),
-                "gradient": None if value.gradient is None else value.gradient.tolist(),
+                "value": plain(value.value),
+                "gradient": None if value.gradient is None else plain(value.gradient),
             }
             for value in self.trace
         ]
@@ -68,16 +68,15 @@ class Exploration:
             "input_ids": self.input_ids[0].tolist(),
             "labels": self.labels[0].tolist(),
             "objective": self.objective,
-            "loss": float(self.output.loss),
+            "loss": plain(self.output.loss),
             "predictions": self.predictions,
             "values": values,
-            "gradients": {name: self.grads[name].tolist() for name in self.grads if name in parameters},
+            "gradients": {name: plain(self.grads[name]) for name in self.grads if name in parameters},
         }
 
     def write_json(self, stream: IO[str]) -> None:
-        """Write `as_dict` as JSON."""
-        json.dump(self.as_dict(), stream, indent=1, allow_nan=False)
-        stream.write("\n")
+        """Write `as_dict` as JSON; what is not finite is null."""
+        stream.write(json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write an .npz file, whole or not at all: tokens, input_ids, labels, loss, values/<name> and grads/<name>."""
@@ -103,8 +102,15 @@ def explore(
     own first guesses: the gradient then says what made the model guess so. In a text without [MASK] every token, special ones
     excepted, is to be told from itself.
 
-    Raises ValueError if the answers do not match the masks in number, or are not single tokens of the vocabulary.
+    Raises TypeError or ValueError naming the argument; for one if the answers do not match the masks in number, or are not single
+    tokens of the vocabulary.
     """
+    if not isinstance(model, ConvBertForMaskedLM):
+        raise TypeError(f"model: must be a ConvBertForMaskedLM, got {type(model).__name__}")
+    if not isinstance(text, str) or isinstance(answers, str):
+        raise TypeError("text, answers: must be a string and a list of strings")
+    if top < 1:
+        raise ValueError(f"top: must be at least 1, got {top}")
     if model.config.vocab_size <= max(tokenizer.vocab.values()):
         raise ValueError(
             f"tokenizer: has ids up to {max(tokenizer.vocab.values())}, the model a vocab_size of {model.config.vocab_size}; "
@@ -112,6 +118,11 @@ def explore(
         )
     encoding = tokenizer(text, text_pair, return_tensors="np")
     ids = encoding["input_ids"]
+    if ids.shape[1] > model.config.max_position_embeddings:
+        raise ValueError(
+            f"text: has {ids.shape[1]} tokens, and the model takes at most {model.config.max_position_embeddings} "
+            "(max_position_embeddings)"
+        )
     masked = ids == tokenizer.mask_token_id
     special = np.isin(ids, tokenizer.all_special_ids)
     asked = masked if masked.any() else ~special
@@ -122,12 +133,12 @@ def explore(
         labels[masked] = answer_ids(answers, int(masked.sum()), tokenizer)
         objective = f"cross-entropy of the answers given for the {int(masked.sum())} masked tokens"
     elif masked.any():
-        labels[masked] = np.argmax(model(**encoding, keep_cache=False).logits, axis=-1)[masked]
+        labels[masked] = np.argmax(model(**encoding, keep_cache=False, return_dict=True).logits, axis=-1)[masked]
         objective = "cross-entropy of the model's own first guess at each masked token"
     else:
         labels[asked] = ids[asked]
         objective = "cross-entropy of each token's own id, seen in the input"
-    out = model(**encoding, labels=labels, output_attentions=True, output_hidden_states=True)
+    out = model(**encoding, labels=labels, output_attentions=True, output_hidden_states=True, return_dict=True)
     grads = model.backward(out, intermediates=True)
     tokens = tokenizer.convert_ids_to_tokens(ids[0])
     guesses = predictions(out.logits[0], asked[0], tokens, tokenizer, top)
@@ -151,6 +162,22 @@ def predictions(logits: Any, asked: Any, tokens: list[str], tokenizer: ConvBertT
     guesses = []
     for position in np.flatnonzero(asked):
         best = np.argsort(-probs[position], kind="stable")[:top]
-        named = [(tokenizer.convert_ids_to_tokens(int(index)), float(probs[position, index])) for index in best]
+        named = [(name_of(int(index), tokenizer), plain(probs[position, index])) for index in best]
         guesses.append({"position": int(position), "token": tokens[position], "top": named})
     return guesses
+
+
+def name_of(number: int, tokenizer: ConvBertTokenizer) -> str:
+    """The token of an id, or the id itself where the vocabulary is smaller than the model."""
+    token = tokenizer.convert_ids_to_tokens(number)
+    return f"(id {number})" if token == tokenizer.unk_token and number != tokenizer.unk_token_id else token
+
+
+def plain(array: Any) -> Any:
+    """An array or number as lists and numbers that JSON can hold: None where it is not finite."""
+    array = np.asarray(array)
+    if np.all(np.isfinite(array)):
+        return array.tolist()
+    safe = array.astype(object)
+    safe[~np.isfinite(array)] = None
+    return safe.tolist()

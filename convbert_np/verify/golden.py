@@ -5,7 +5,6 @@ A bundle is two files. NAME.safetensors holds the tensors `params/<name>`, `inpu
 configuration, and of every value and gradient its float32 floor: the relative L2 error of a float32 run of PyTorch.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from convbert_np.checkpoints.safetensors import read_safetensors
-from convbert_np.config import ConvBertConfig
+from convbert_np.config import ConvBertConfig, read_json_object
 from convbert_np.interface import models
 from convbert_np.interface.inputs import ARGUMENTS
 from convbert_np.tree import flatten, unflatten
@@ -71,7 +70,9 @@ class Comparison:
 def load_golden(path: str | os.PathLike) -> Golden:
     """Read the bundle of this path, given without or with its suffix."""
     path = Path(path).with_suffix(".json")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest = read_json_object(path)
+    if not manifest.get("tensors") or not hasattr(models, str(manifest.get("model_class"))):
+        raise ValueError(f"{path}: is not the manifest of a golden bundle")
     return Golden(path.stem, manifest, read_safetensors(path.with_suffix(".safetensors")))
 
 

@@ -52,7 +52,7 @@ class GradientReport(list[GradientCheck]):
     def table(self) -> Table:
         """The report as a table."""
         rows = [[c.name, f"{c.error:.1e}", f"{c.tolerance:.0e}", "ok" if c.ok else "WRONG", c.detail] for c in self]
-        return Table(["gradient of", "error", "allowed", "", ""], rows)
+        return Table(["gradient of", "error", "allowed", "verdict", "detail"], rows)
 
     def __repr__(self) -> str:
         return str(self.table())
@@ -79,31 +79,54 @@ def check_gradients(
     Methods: "complex" steps along the imaginary axis, f'(x) = Im f(x + ih) / h with h = 1e-20: exact to rounding (1e-12), for
     functions that are analytic; "central" takes (f(x + h) - f(x - h)) / 2h with h = 1e-5: good to 1e-7, for smooth ones.
 
-    Raises ValueError for an unknown method. Source: Squire & Trapp 1998 for the complex step.
+    Raises ValueError or TypeError for an unknown method, a tolerance or number of entries that would check nothing, arguments
+    that are not float64, or a backward that returns no dict. Source: Squire & Trapp 1998 for the complex step.
     """
-    step, allowed = known_method(method)
+    step, allowed = known_method(method, tolerance)
+    if isinstance(entries, bool) or not isinstance(entries, int) or entries < 1:
+        raise ValueError(f"entries: must be an integer of at least 1, got {entries!r}")
     rng = np.random.default_rng(seed)
     flat = flatten(arguments)
-    floats = [name for name, value in flat.items() if isinstance(value, np.ndarray) and value.dtype == np.float64]
+    floats = float64_names(flat)
+    before = {name: flat[name].copy() for name in floats}
     y, cache = forward(**arguments)
     cotangent = np.asarray(rng.standard_normal(np.shape(y)))
-    grads = flatten(backward(cotangent, cache))
+    returned = backward(cotangent, cache)
+    if not isinstance(returned, Mapping):
+        raise TypeError(f"backward: must return a dict from names to gradients, got {type(returned).__name__}")
+    grads = flatten(returned)
     report = GradientReport()
     for name in floats:
+        if not np.array_equal(before[name], flat[name], equal_nan=True):
+            report.append(GradientCheck(name, float("nan"), allowed, "forward or backward changes this argument"))
+            continue
         where = rng.permutation(flat[name].size)[:entries]
         numeric = [
             derivative(lambda value: objective(forward, flat, value, cotangent), floats, flat, name, k, method, step)
             for k in where
         ]
-        report.append(judge(name, np.array(numeric), grads.get(name), flat[name], where, tolerance or allowed))
+        report.append(judge(name, np.array(numeric), grads.get(name), flat[name], where, allowed))
     return report
 
 
-def known_method(method: str) -> tuple[float, float]:
-    """Step and tolerance of a method."""
-    if method not in METHODS:
+def known_method(method: str, tolerance: float | None) -> tuple[float, float]:
+    """Step and tolerance of a method; a tolerance that is given goes before the method's own."""
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: must be one of {sorted(METHODS)}, got {method!r}")
-    return METHODS[method]
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise ValueError(f"tolerance: must be above 0 and below 1, got {tolerance!r}")
+    return METHODS[method][0], METHODS[method][1] if tolerance is None else tolerance
+
+
+def float64_names(flat: Mapping[str, Any]) -> list[str]:
+    """The arguments that are arrays of float64. Raises ValueError for floats of another size, which would go unchecked."""
+    arrays = {name: value for name, value in flat.items() if isinstance(value, np.ndarray) and value.dtype.kind in "fc"}
+    for name, value in arrays.items():
+        if value.dtype != np.float64 or value.size == 0:
+            raise ValueError(f"arguments: {name} must be float64 and not empty to be checked, got {value.dtype} {value.shape}")
+    if not arrays:
+        raise ValueError("arguments: hold no float64 array, so that there is no gradient to check")
+    return list(arrays)
 
 
 def objective(forward: Callable[..., Any], flat: dict[str, Any], changed: dict[str, Any], cotangent: np.ndarray) -> Any:
@@ -178,14 +201,18 @@ def check_model_gradients(
     A gradient far smaller than the rest (the key's bias has none at all: the softmax does not see it) is judged on the scale of
     SMALL times the whole gradient.
 
-    Raises ValueError for a model of another dtype.
+    Raises TypeError or ValueError for what is no model, or one of another dtype.
     """
+    if not isinstance(model, ConvBertPreTrainedModel) or not isinstance(arguments, Mapping):
+        raise TypeError(f"model, arguments: must be a model and a dict, got {type(model).__name__}, {type(arguments).__name__}")
     if model.dtype != np.float64:
         raise ValueError(f"model: must be float64 for a gradient check, got {model.dtype}; use model.astype(np.float64)")
     method = method or ("complex" if ACTIVATIONS[model.config.hidden_act].analytic else "central")
-    step, allowed = known_method(method)
+    step, allowed = known_method(method, tolerance)
     rng = np.random.default_rng(seed)
-    out = model(**arguments)
+    call: dict[str, Any] = dict(arguments) | {"return_dict": True, "output_attentions": True, "output_hidden_states": True}
+    call.pop("keep_cache", None)
+    out = model(**call)
     if cotangents is None:
         cotangents = {name: rng.standard_normal(np.shape(out[name])) for name in out if not isinstance(out[name], tuple)}
     grads = model.backward(out, cotangents)
@@ -195,16 +222,15 @@ def check_model_gradients(
     exact = {name: float(np.sum(grads[name] * v)) for name, v in directions.items()}
     scale = SMALL * float(np.linalg.norm(list(exact.values())))
     twin = model.astype(np.complex128) if method == "complex" else model.astype(np.float64)
-    call = dict(arguments) | ({"rng": out.cache} if arguments.get("training") else {})
+    call |= {"rng": out.cache} if call.get("training") else {}
     if call.get("inputs_embeds") is not None:
-        call["inputs_embeds"] = call["inputs_embeds"].astype(twin.dtype)
+        call["inputs_embeds"] = np.asarray(call["inputs_embeds"]).astype(twin.dtype)
     report = GradientReport()
     for name, direction in directions.items():
         numeric = directional_derivative(twin, call, cotangents, name, direction, method, step)
         error = abs(exact[name] - numeric) / max(abs(numeric), scale) if scale else float(exact[name] != numeric)
         detail = f"along a random direction: backward {exact[name]:.6g}, numerical {numeric:.6g}"
-        limit = tolerance or allowed
-        report.append(GradientCheck(name, error, limit, "" if error <= limit else detail))
+        report.append(GradientCheck(name, error, allowed, "" if error <= allowed else detail))
     return report
 
 
@@ -218,8 +244,19 @@ def directional_derivative(
         twin.params = unflatten(parameters | {name: parameters[name] + change})
         out = twin(**call, keep_cache=False)
         twin.params = unflatten(parameters)
-        return sum(np.sum(cotangent * out[output]) for output, cotangent in cotangents.items())
+        return sum(weighted(out, output, cotangent) for output, cotangent in cotangents.items())
 
     if method == "complex":
         return float(np.imag(value_at(1j * step * v)) / step)
     return float((value_at(step * v) - value_at(-step * v)) / (2 * step))
+
+
+def weighted(out: Any, name: str, cotangent: Any) -> Any:
+    """<cotangent, output>, for one output, one of a list ("hidden_states.1"), or a list with None for those that do not count."""
+    base, _, index = name.partition(".")
+    value = out[base]
+    if index:
+        return np.sum(cotangent * value[int(index)])
+    if isinstance(value, tuple):
+        return sum(np.sum(c * v) for c, v in zip(cotangent, value, strict=True) if c is not None)
+    return np.sum(cotangent * value)

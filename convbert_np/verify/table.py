@@ -24,7 +24,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         def row(cells: Sequence[str], tag: str) -> str:
-            style = [' style="text-align:right"' if i in self.right else ' style="text-align:left"' for i in range(len(cells))]
+            style = [f' style="text-align:{"right" if i in self.right else "left"};white-space:pre"' for i in range(len(cells))]
             return "<tr>" + "".join(f"<{tag}{s}>{html.escape(c)}</{tag}>" for c, s in zip(cells, style, strict=True)) + "</tr>"
 
         caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""

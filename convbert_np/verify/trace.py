@@ -22,6 +22,9 @@ class TracedValue:
     gradient: Any = None
     aliases: list[str] = field(default_factory=list)
 
+    def __repr__(self) -> str:
+        return f"{self.name}  {self.value.dtype} {self.value.shape}  ({self.axes})  = {self.equation}"
+
     @property
     def statistics(self) -> dict[str, float]:
         """mean, std, min and max of the value; nan for an empty one."""
@@ -46,8 +49,8 @@ class TracedValue:
 class Trace:
     """The values of a forward pass in the order of computation, each array once, under the first of its names.
 
-    Iterating gives `TracedValue`s; `trace[name]` finds one under any of its names; `trace.only("layer.0")` keeps those whose name
-    contains a text. It prints as a table, in Jupyter as HTML.
+    Iterating gives `TracedValue`s; `trace[name]` finds one under any of its names, or by the end of a name if that is no other's;
+    `trace.only("layer.0")` keeps those whose name contains a text. It prints as a table, in Jupyter as HTML.
     """
 
     def __init__(self, values: list[TracedValue]):
@@ -64,10 +67,22 @@ class Trace:
         return name in self._by_name
 
     def __getitem__(self, name: str) -> TracedValue:
-        if name not in self._by_name:
-            close = [known for known in self._by_name if known.endswith(name)] or list(self._by_name)[:5]
-            raise KeyError(f"{name!r} is not in this trace; it has {', '.join(close[:5])}, ...")
-        return self._by_name[name]
+        if not isinstance(name, str):
+            raise TypeError(f"name: must be a string, got {name!r}")
+        if name in self._by_name:
+            return self._by_name[name]
+        ending = {known: value for known, value in self._by_name.items() if known.endswith("." + name)}
+        if len({id(value) for value in ending.values()}) == 1:
+            return next(iter(ending.values()))
+        if ending:
+            raise KeyError(
+                f"{name!r} is the end of several names: {', '.join(list(ending)[:5])}{', ...' if len(ending) > 5 else ''}"
+            )
+        raise KeyError(f"{name!r} is not in this trace; it has {', '.join(self.names()[:5])}, ...")
+
+    def first_non_finite(self) -> TracedValue | None:
+        """The first value, in the order of computation, that holds nan or an infinity."""
+        return next((value for value in self if not np.all(np.isfinite(value.value))), None)
 
     def names(self) -> list[str]:
         """The first name of every value."""
@@ -104,16 +119,24 @@ def trace(out: ModelOutput, grads: Mapping[str, Any] | None = None) -> Trace:
     With `grads`, from `backward(..., intermediates=True)`, each has its gradient. Parameters are left out, and a value that goes
     by several names (a layer's output is the next one's input) stands under the first.
 
-    Raises ValueError if the call did not keep its values (keep_cache=False).
+    The gradient is that of the value itself; under another name (`...query.x`) `grads` may have only a part of it.
+
+    Raises ValueError if the call did not keep its values (keep_cache=False), or if the gradients are not those of its values.
     """
     if not isinstance(out, ModelOutput):
         raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
     if out.cache is None:
         raise ValueError("out: was computed with keep_cache=False, so that there are no values to show")
+    if grads is not None and not any(not lookup(name).is_parameter for name in grads if name != "inputs_embeds"):
+        raise ValueError("grads: hold no gradient of a value; ask for them by backward(..., intermediates=True)")
     found: dict[tuple, TracedValue] = {}
     for name, value in flatten(out.cache).items():
         if not hasattr(value, "shape") or lookup(name).is_parameter:
             continue
+        if grads is not None and name in grads and grads[name].shape != value.shape:
+            raise ValueError(
+                f"grads: that of {name} has the shape {grads[name].shape}, the value {value.shape}: not of this call"
+            )
         key = identity(value)
         if key in found:
             found[key].aliases.append(name)

@@ -1,7 +1,7 @@
 """Measure the figures of docs/accuracy.md and print them as Markdown.
 
-    python tests/tools/measure_accuracy.py golden special import      (extra test)
-    python tests/tools/measure_accuracy.py pytorch                    (extra reference)
+python tests/tools/measure_accuracy.py golden special import      (extra test)
+python tests/tools/measure_accuracy.py pytorch                    (extra reference)
 """
 
 import platform
@@ -47,7 +47,16 @@ def golden() -> None:
                 f"{len(exact)}, {'all exact' if all(c.error == 0 for c in exact) else 'NOT ALL EXACT'}",
             ]
         )
-    header = ["bundle", "tensors", "float64: worst value", "worst gradient", "float32: median error / floor", "worst", "which", "exact ones"]
+    header = [
+        "bundle",
+        "tensors",
+        "float64: worst value",
+        "worst gradient",
+        "float32: median error / floor",
+        "worst",
+        "which",
+        "exact ones",
+    ]
     print_table(header, rows)
 
 
@@ -87,8 +96,14 @@ def special() -> None:
 def import_time(runs: int = 15) -> None:
     """The time that `import convbert_np` takes after `import numpy, regex`, each in a fresh interpreter."""
     script = "import time, numpy, regex; t = time.perf_counter(); import convbert_np; print(time.perf_counter() - t)"
-    times = [float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout) for _ in range(runs)]
-    print_table(["import convbert_np after numpy and regex", "seconds"], [[f"median of {runs}", f"{statistics.median(times):.3f}"], ["worst", f"{max(times):.3f}"]])
+    times = [
+        float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+        for _ in range(runs)
+    ]
+    print_table(
+        ["import convbert_np after numpy and regex", "seconds"],
+        [[f"median of {runs}", f"{statistics.median(times):.3f}"], ["worst", f"{max(times):.3f}"]],
+    )
 
 
 def pytorch() -> None:
@@ -111,7 +126,9 @@ def pytorch() -> None:
     mask = np.ones((2, 128), np.int64)
     mask[1, 100:] = 0
     labels = np.where(rng.random((2, 128)) < 0.15, ids, -100)
-    theirs = transformers.ConvBertForMaskedLM(transformers.ConvBertConfig(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    theirs = transformers.ConvBertForMaskedLM(
+        transformers.ConvBertConfig(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    )
     theirs.load_state_dict({name: torch.tensor(np.array(value)) for name, value in model.state_dict().items()})
 
     def run_theirs(dtype):
@@ -141,7 +158,14 @@ def pytorch() -> None:
         loss, logits = abs(float(values[0]) - float(truth[0])), error(values[-1], truth[-1])
         numbers = [loss, max(states), logits, statistics.median(relative), max(relative)]
         rows.append([label, *(f"{number:.1e}" for number in numbers)])
-    header = ["against PyTorch in float64", "loss (absolute)", "worst hidden state", "logits", "median gradient", "worst gradient"]
+    header = [
+        "against PyTorch in float64",
+        "loss (absolute)",
+        "worst hidden state",
+        "logits",
+        "median gradient",
+        "worst gradient",
+    ]
     print_table(header, rows)
 
 
