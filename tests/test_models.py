@@ -1,5 +1,8 @@
 """Whole models: derivatives, outputs, calling conventions, parameters, corner cases."""
 
+import gc
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -659,3 +662,20 @@ def test_resized_models_keep_their_padding_row():
     gradient = model.backward(out, {"last_hidden_state": np.random.default_rng(0).standard_normal((1, 3, 12))})
     rows = gradient["embeddings.word_embeddings.weight"]
     assert np.all(rows[2] == 0) and np.any(rows[3] != 0) and np.any(rows[39] != 0)
+
+
+def test_keep_cache_false_frees_each_layer_when_it_is_done():
+    model = make("model", np.float32, num_hidden_layers=8, hidden_size=32, intermediate_size=64, max_position_embeddings=64)
+    ids = np.random.default_rng(0).integers(2, 31, (4, 64))
+    model(ids)
+
+    def peak(**options):
+        gc.collect()
+        tracemalloc.start()
+        try:
+            out = model(ids, **options)
+            return tracemalloc.get_traced_memory()[1], out
+        finally:
+            tracemalloc.stop()
+
+    assert peak(keep_cache=False)[0] < 0.3 * peak()[0]
