@@ -359,6 +359,12 @@ def test_head_masks_in_every_form():
     assert np.abs(want - model(ids).last_hidden_state).max() > 1e-3
     for same in ([0.0, 2.0], np.array([[0, 2], [0, 2]]), np.array([0.0, 2.0]).reshape(1, 1, 2, 1, 1).repeat(2, axis=0)):
         np.testing.assert_array_equal(model(ids, head_mask=same).last_hidden_state, want)
+    small = make("model", np.float32)
+    assert (
+        small(ids, head_mask=[0, 2]).last_hidden_state.dtype
+        == small(ids, head_mask=np.array([0.0, 2.0])).last_hidden_state.dtype
+        == np.float32
+    )
     full = np.broadcast_to(np.array([0.0, 2.0])[None, None, :, None, None], (2, 2, 2, 5, 5))
     np.testing.assert_array_equal(model(ids, head_mask=full).last_hidden_state, want)
 

@@ -67,6 +67,11 @@ class Comparison:
         return self.error <= self.limit
 
 
+def golden_paths(directory: str | os.PathLike[str]) -> list[Path]:
+    """The golden bundles in a directory, in order of their names."""
+    return [path for path in sorted(Path(directory).glob("*.json")) if "model_class" in read_json_object(path)]
+
+
 def load_golden(path: str | os.PathLike) -> Golden:
     """Read the bundle of this path, given without or with its suffix."""
     path = Path(path).with_suffix(".json")
