@@ -7,6 +7,8 @@ one is where the mistake is.
 import functools
 import hashlib
 import json
+import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -332,3 +334,16 @@ def test_the_report_names_the_first_tensor_first():
     wrong = {n: v * 1.01 if n in names[names.index(first) :] else v for n, v in values.items()}
     lines = report(golden, list(compare(golden, wrong, np.float64))).splitlines()
     assert lines[1].strip().startswith(first)
+
+
+def test_the_reading_that_the_page_shows_reads_every_tensor(monkeypatch, capsys):
+    page = (GOLDEN.parents[1] / "docs" / "golden.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(GOLDEN.parents[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        exec(re.search(r"```python\n(.*?)```", page, re.DOTALL)[1], {})
+    lines = capsys.readouterr().out.splitlines()
+    golden = golden_of("masked_lm")
+    assert [line.split()[0] for line in lines] == list(golden.manifest["tensors"])
+    for line, name in zip(lines, golden.manifest["tensors"], strict=True):
+        assert float(line.split()[-1]) == pytest.approx(np.linalg.norm(golden.expected(name)), rel=1e-5)
