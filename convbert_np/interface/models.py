@@ -176,8 +176,9 @@ class ConvBertPreTrainedModel:
 
     def astype(self, dtype: Any) -> Self:
         """A copy of this model whose parameters are of another dtype."""
-        model = type(self)(self.config, dtype=dtype)
-        model.load_state_dict(self.state_dict())
+        dtype, model = as_dtype(dtype), copy.copy(self)
+        model.config = copy.deepcopy(self.config)
+        model.params = unflatten({name: as_parameter(value, name, dtype) for name, value in self.named_parameters().items()})
         return model
 
     def resize_token_embeddings(self, new_num_tokens: int, seed: int | np.random.Generator = 0) -> None:
@@ -187,7 +188,7 @@ class ConvBertPreTrainedModel:
         """
         old, config = self.config, ConvBertConfig.from_dict(self.config.to_dict() | {"vocab_size": new_num_tokens})
         fresh = initialise(self.shapes(config), config, as_generator(seed, "seed"), self.dtype)
-        kept = {name: value for name, value in flatten(fresh).items()}
+        kept = flatten(fresh)
         for name, value in self.named_parameters().items():
             if kept[name].shape == value.shape:
                 kept[name] = value
