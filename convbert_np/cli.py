@@ -126,6 +126,8 @@ def check_target(path: str) -> None:
 def print_exploration(result: Exploration, parsed: argparse.Namespace, trained: bool) -> None:
     """Tokens, values, loss, predictions."""
     shown = result.trace.only(parsed.only)
+    if not len(shown):
+        raise ValueError(f"--only: no name of a value contains {parsed.only!r}; without it all names are shown")
     print("TOKENS", result.token_table(), sep="\n")
     print(f"\nVALUES, in the order of computation ({len(shown)} of {len(result.trace)})", shown, sep="\n")
     print(f"\nLOSS {float(result.output.loss):.6f}  ({result.objective})")
@@ -155,6 +157,11 @@ def run_selftest(parsed: argparse.Namespace) -> int:
         for result in results:
             print(result.table(), end="\n\n")
     print(summary_table(results))
+    print(
+        "\nerror: relative to PyTorch in float64. floor: the error of PyTorch's own float32. allowed: 1e-12 (values) and 1e-11"
+        "\n(gradients) in float64, 5 floors in float32; exact ones must be exact, and those that are zero by theory are judged on"
+        "\nthe scale of their summands."
+    )
     wrong = sum(not comparison.ok for result in results for comparison in result.comparisons)
     count = sum(len(result.comparisons) for result in results)
     print(f"\n{count - wrong} of {count} tensors agree with PyTorch" + ("" if wrong == 0 else f"; {wrong} ARE WRONG"))

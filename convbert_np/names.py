@@ -22,7 +22,7 @@ AXES = {
     "A": "N*d, all heads of one kind",
     "K": "taps of a kernel",
     "G": "groups",
-    "C": "classes, or choices",
+    "C": "classes (masked LM: the vocabulary), or choices",
     "P": "positions",
     "T": "token types",
     "1": "1",
@@ -43,6 +43,15 @@ class Name(NamedTuple):
     pytorch: str = ""
     tf2: str = ""
     tf1: str = ""
+
+    def axes_of(self, shape: tuple[int, ...]) -> str:
+        """The axes of an array of this shape: the alternative that fits it, of "1 S E or B S E"."""
+        alternatives = self.axes.split(" or ")
+        for axes in alternatives:
+            letters = axes.split()
+            if len(letters) == len(shape) and all(size == 1 for axis, size in zip(letters, shape, strict=True) if axis == "1"):
+                return axes
+        return alternatives[-1]
 
     @property
     def is_parameter(self) -> bool:
@@ -131,10 +140,11 @@ def embedding_rows() -> Iterator[Name]:
         ("token_type_embeddings", "T", "token_type_ids", "embeddings"),
     ):
         module = f"embeddings.{table}"
-        yield Name(f"{module}.ids", "B S", ids, f"input of {module}")
+        position = "1 S{0} or " if table == "position_embeddings" else ""
+        yield Name(f"{module}.ids", f"{position.format('')}B S", ids, f"input of {module}")
         row = parameter(module, "weight", f"{rows} E", "W", leaf, "")
         yield row._replace(tf1=f"electra/embeddings/{table}")
-        yield module_output(module, "B S E", f"W[{ids}]")
+        yield module_output(module, f"{position.format(' E')}B S E", f"W[{ids}]")
         if table == "word_embeddings":
             yield Name("embeddings.inputs_embeds", "B S E", "the argument, or word_embeddings.y", "the argument inputs_embeds")
     yield from layer_norm_rows("embeddings.LayerNorm", "inputs_embeds + position_embeddings.y + token_type_embeddings.y", "B S E")
@@ -189,7 +199,7 @@ def attention_rows() -> Iterator[Name]:
     """The attention heads."""
     for letter, module in zip("qkv", ("query", "key", "value"), strict=True):
         yield Name(f"{SELF}.{letter}", "B N S d", f"heads of {module}.y", f"transpose_for_scores({module})")
-    yield Name(f"{SELF}.mask", "B 1 S S", "(1 - attention_mask) * the most negative number", "extended_attention_mask")
+    yield Name(f"{SELF}.mask", "B 1 1 S or B 1 S S", "(1 - attention_mask) * the most negative number", "extended_attention_mask")
     yield Name(f"{SELF}.head_mask", "1 N 1 1", "the argument head_mask of this layer", f"argument head_mask of {SELF}")
     yield Name(f"{SELF}.scores", "B N S S", "q k^T / sqrt(d)", "attention_scores, before the mask")
     yield Name(f"{SELF}.probs", "B N S S", "softmax over keys of (scores + mask)", "softmax of attention_scores")
@@ -224,8 +234,8 @@ def head_rows() -> Iterator[Name]:
     yield from dropout_rows("classifier.dropout2", "activation.y", "B H")
     yield from linear_rows("classifier.out_proj", "dropout2.y", "B H", "B C")
     yield from dropout_rows("dropout", "last hidden state", "B S H")
-    yield parameter("classifier", "weight", "C H", "W", "kernel (transposed)", "")
-    yield parameter("classifier", "bias", "C", "b", "bias", "")
+    yield parameter("classifier", "weight", "C H or 1 H", "W", "kernel (transposed)", "")
+    yield parameter("classifier", "bias", "C or 1", "b", "bias", "")
     yield module_output("classifier", "B S C", "x W^T + b; the logits (multiple choice: B 1)")
     yield from linear_rows("qa_outputs", "last hidden state", "B S H", "B S 2")
     for side, index in (("start", 0), ("end", 1)):
@@ -252,7 +262,7 @@ def loss_rows() -> Iterator[Name]:
     ):  # fmt: skip
         labels = axes.rpartition(" ")[0]
         yield Name(f"{module}.logits", axes, f"{logits} (with the axes of the task)", "first argument of the loss")
-        yield Name(f"{module}.labels", labels, "the labels", "second argument of the loss")
+        yield Name(f"{module}.labels", labels, "the labels (with the axes of the task)", "second argument of the loss")
         yield Name(f"{module}.log_probs", axes, "log softmax over classes of logits", "inside cross_entropy")
         yield Name(f"{module}.loss", "", "mean over the kept labels", "result of the loss")
     yield Name("loss", "", "(start_loss_fct.loss + end_loss_fct.loss) / 2", "loss")

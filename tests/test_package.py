@@ -1,6 +1,7 @@
 """What importing costs, what the package imports, how its rooms depend on each other, how its code is shaped."""
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
@@ -88,3 +89,10 @@ def test_project_file():
     extras = {"plot", "notebooks", "cupy", "hub", "tf", "reference", "docs", "test", "dev"}
     assert extras <= set(project["optional-dependencies"]) and project["license"] == "MIT"
     assert f"## [{convbert_np.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_links_in_the_pages_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"

@@ -389,3 +389,14 @@ def test_bad_texts_tokens_and_ids_are_named(tiny):
             call(argument)
     with pytest.raises(ValueError, match="text has a lone surrogate"):
         tiny.tokenize(SURROGATE)
+
+
+def test_a_saved_tokenizer_is_the_same(tmp_path):
+    source = tmp_path / "vocab.txt"
+    source.write_bytes(b"[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\n[MASK]\r\nthe\r\nThe\r\nthe\r\n")
+    tokenizer = ConvBertTokenizer(source, do_lower_case=False, strip_accents=True, model_max_length=7)
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = ConvBertTokenizer.from_pretrained(tmp_path / "saved")
+    assert (tmp_path / "saved" / "vocab.txt").read_bytes() == source.read_bytes()
+    assert again.vocab == tokenizer.vocab and again.model_max_length == 7 and again.strip_accents is True
+    assert again("The the [MASK]") == tokenizer("The the [MASK]") and "do_lower_case=False" in repr(again)

@@ -59,7 +59,9 @@ def test_trace_shows_each_array_once_in_order_of_computation():
     html = traced._repr_html_()
     assert html.count("<tr>") == len(names) + 1 and "&lt;" not in html.split("</thead>")[0]
     few = traced.only("layer.0.attention.self.conv_kernel_layer")
-    assert [name.rpartition(".")[2] for name in few.names()] == ["t", "logits", "dynamic_kernel", "conv"]
+    layers = [[few.title(value).rpartition(".")[2] for value in few.only(f"layer.{i}.attention.self.conv")] for i in (0, 1)]
+    assert layers[0] == ["q", "span_key", "v", "t", "logits", "dynamic_kernel", "conv"] and layers[1] == []
+    assert "query.y = convbert.encoder.layer.0.attention.self.conv_kernel_layer.q" in repr(few)
     assert "|gradient|" not in repr(cb.trace(out))
     with pytest.raises(KeyError, match="is not in this trace"):
         traced["nothing"]

@@ -12,7 +12,7 @@ def attention(q, k, v, mask=None, head_mask=None, p=0.0, rng=None):
     r"""Let every position take a weighted mean of the values, weighted by how well its query fits their keys.
 
         scores            = q k^T / sqrt(d)                                             (1)
-        probs             = softmax_S(scores + mask)                                    (2)
+        probs             = softmax(scores + mask)                (over the keys)       (2)
         attention_weights = dropout_p(probs) * head_mask                                (3)
         context           = attention_weights v                                         (4)
 

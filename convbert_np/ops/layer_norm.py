@@ -28,14 +28,20 @@ def layer_norm(x, weight, bias, eps):
 
 
 def layer_norm_backward(dy, cache) -> Tree:
-    """Adjoint of `layer_norm`. A row's mean and variance depend on all of its entries: hence the two means in dx."""
+    """Adjoint of `layer_norm`, step by step from (4) to (1). In one line, with n = normalized and dn its gradient,
+
+        dx = inverse_std * (dn - mean(dn) - n * mean(dn * n)):
+
+    a row's mean and variance depend on all of its entries, hence the two means. inverse_std has a gradient of its own, the sum
+    of dn * centred over the row; in dx it stands as n * mean(dn * n).
+    """
     weight, inverse_std, normalized = cache["weight"], cache["inverse_std"], cache["normalized"]
     rows = tuple(range(dy.ndim - 1))
     dweight, dbias = np.sum(dy * normalized, axis=rows), np.sum(dy, axis=rows)  # (4)
     dnormalized = dy * weight  # (4)
-    projection = np.sum(dnormalized * normalized, axis=-1, keepdims=True)
-    dinverse_std = projection / inverse_std  # (3)
-    dcentred = (dnormalized - normalized * (projection / dy.shape[-1])) * inverse_std  # (3) (2)
+    along = np.sum(dnormalized * normalized, axis=-1, keepdims=True)
+    dinverse_std = along / inverse_std  # (3)
+    dcentred = (dnormalized - normalized * (along / dy.shape[-1])) * inverse_std  # (3) (2)
     dx = dcentred - np.mean(dcentred, axis=-1, keepdims=True)  # (1)
     return {
         "x": dx, "weight": dweight, "bias": dbias,

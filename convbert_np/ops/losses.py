@@ -33,7 +33,7 @@ def cross_entropy_backward(dloss, cache) -> Tree:
     """Adjoint of `cross_entropy`; after (1) it is dlogits = (softmax - onehot) * dloss_r."""
     labels, log_probs = cache["labels"], cache["log_probs"]
     keep = labels != cache["ignore_index"]
-    drows = spread(dloss, keep, cache["reduction"], count_of(keep, log_probs))  # (3)
+    drows = spread(dloss, keep, cache["reduction"], count_of(keep, log_probs), log_probs)  # (3)
     dlog_probs = np.zeros_like(log_probs)
     np.put_along_axis(dlog_probs, np.where(keep, labels, 0)[..., None], -drows[..., None], axis=-1)  # (2)
     dlogits = log_softmax_backward(dlog_probs, {"y": log_probs, "axis": -1})["x"]  # (1)
@@ -58,7 +58,7 @@ def mse_loss(logits, labels, reduction="mean"):
 def mse_loss_backward(dloss, cache) -> Tree:
     """Adjoint of `mse_loss`."""
     error = cache["logits"] - cache["labels"]
-    drows = spread(dloss, np.ones_like(error), cache["reduction"], error.size)  # (2)
+    drows = spread(dloss, np.ones_like(error), cache["reduction"], error.size, error)  # (2)
     return {"logits": 2 * error * drows, "loss": dloss}  # (1)
 
 
@@ -84,7 +84,7 @@ def binary_cross_entropy_with_logits(logits, labels, reduction="mean"):
 def binary_cross_entropy_with_logits_backward(dloss, cache) -> Tree:
     """Adjoint of `binary_cross_entropy_with_logits`: dlogits = (sigmoid(logits) - labels) * dloss_r."""
     logits, labels = cache["logits"], cache["labels"]
-    drows = spread(dloss, np.ones_like(logits), cache["reduction"], logits.size)  # (2)
+    drows = spread(dloss, np.ones_like(logits), cache["reduction"], logits.size, logits)  # (2)
     probs = np.exp(np.minimum(logits, 0)) / (1 + np.exp(-np.abs(logits)))  # sigmoid, exact in both tails
     return {"logits": (probs - labels) * drows, "loss": dloss}  # (1)
 
@@ -104,7 +104,9 @@ def reduce(rows, reduction, count):
         return np.sum(rows) / (count if reduction == "mean" else 1)
 
 
-def spread(dloss, keep, reduction, count):
-    """Adjoint of `reduce`: what each row that is kept gets of the gradient of the reduced loss."""
+def spread(dloss, keep, reduction, count, like):
+    """Adjoint of `reduce`: what each row that is kept gets of the gradient of the reduced loss, in the dtype of `like`."""
+    if isinstance(dloss, int | float):
+        dloss = like.dtype.type(dloss)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(keep, dloss / count if reduction == "mean" else dloss, dloss.dtype.type(0))

@@ -75,8 +75,8 @@ def separable_conv(x, depthwise, pointwise, bias):
     Cache  : x, depthwise and pointwise (the caches of the two steps), bias, y.
     Source : Jiang et al. 2020, span-based dynamic convolution; SeparableConv1D in transformers 4.37.2.
     """
-    u, depthwise_cache = depthwise_conv(x, **depthwise)  # (1)
-    mixed, pointwise_cache = pointwise_conv(u, **pointwise)  # (1)
+    filtered, depthwise_cache = depthwise_conv(x, **depthwise)  # (1)
+    mixed, pointwise_cache = pointwise_conv(filtered, **pointwise)  # (1)
     y = mixed + bias[:, 0]  # (1)
     return y, {"x": x, "depthwise": depthwise_cache, "pointwise": pointwise_cache, "bias": bias, "y": y}
 

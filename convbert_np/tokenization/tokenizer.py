@@ -1,5 +1,6 @@
 """ConvBertTokenizer: text to the ids of a ConvBERT model, and ids back to text."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -8,6 +9,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 
+from convbert_np.files import atomic_write, write_text
 from convbert_np.tokenization.basic import basic_words, lower_case
 from convbert_np.tokenization.batch import (
     PADDING_NAMES,
@@ -29,7 +31,7 @@ from convbert_np.tokenization.checks import (
     check_token,
     is_integer,
 )
-from convbert_np.tokenization.pretrained import read_settings
+from convbert_np.tokenization.pretrained import SETTINGS, read_settings
 from convbert_np.tokenization.vocabulary import check_in_vocabulary, load_vocabulary
 from convbert_np.tokenization.wordpiece import clean_up_spaces, join_pieces, wordpiece
 
@@ -96,6 +98,19 @@ class ConvBertTokenizer:
         if not directory.is_dir():
             raise FileNotFoundError(f"there is no folder {directory} to read a tokenizer from")
         return cls(directory / "vocab.txt", **{**read_settings(directory), **settings})
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
+        """Write vocab.txt, byte for byte the one that was read, and tokenizer_config.json, for `from_pretrained`."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        vocabulary = Path(self.vocab_file).read_bytes()
+        settings = {name: getattr(self, name) for name in SETTINGS if getattr(self, name) is not None}
+        with atomic_write(directory / "vocab.txt") as file:
+            file.write(vocabulary)
+        write_text(directory / "tokenizer_config.json", json.dumps(settings, indent=2) + "\n")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.vocab_size} tokens, do_lower_case={self.do_lower_case})"
 
     @property
     def vocab_size(self) -> int:

@@ -62,7 +62,7 @@ class Exploration:
             }
             for value in self.trace
         ]
-        parameters = self.grads.keys() - {name for value in self.trace for name in (value.name, *value.aliases)}
+        shown = {value.name for value in self.trace}
         return {
             "tokens": self.tokens,
             "input_ids": self.input_ids[0].tolist(),
@@ -71,7 +71,7 @@ class Exploration:
             "loss": plain(self.output.loss),
             "predictions": self.predictions,
             "values": values,
-            "gradients": {name: plain(self.grads[name]) for name in self.grads if name in parameters},
+            "gradients": {name: plain(self.grads[name]) for name in self.grads if name not in shown},
         }
 
     def write_json(self, stream: IO[str]) -> None:
@@ -79,12 +79,17 @@ class Exploration:
         stream.write(json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n")
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file, whole or not at all: tokens, input_ids, labels, loss, values/<name> and grads/<name>."""
+        """Write an .npz file, whole or not at all: tokens, input_ids, labels, loss, values/<name> and grads/<name>.
+
+        A value that has several names is stored under the first; `other_names` has rows of (another name, the first).
+        """
+        others = [(alias, value.name) for value in self.trace for alias in value.aliases]
         arrays = {f"values/{value.name}": value.value for value in self.trace}
         arrays |= {f"grads/{name}": gradient for name, gradient in self.grads.items()}
         with atomic_write(path) as file:
             np.savez(
-                file, tokens=np.array(self.tokens), input_ids=self.input_ids, labels=self.labels, loss=self.output.loss, **arrays
+                file, tokens=np.array(self.tokens), input_ids=self.input_ids, labels=self.labels, loss=self.output.loss,
+                other_names=np.array(others), **arrays,
             )  # fmt: skip
 
 

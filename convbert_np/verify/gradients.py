@@ -74,7 +74,8 @@ def check_gradients(
 
     `y, cache = forward(**arguments)` and `grads = backward(dy, cache)`; arguments may be nested dicts of arrays, and the
     gradients then are, too. All float64 arrays among the arguments are checked, at `entries` random places of each, for a
-    random cotangent dy of order 1, so that no gradient can hide in a sum.
+    random cotangent dy of order 1, so that no gradient can hide in a sum; where that leaves places out, also along one random
+    direction through all of them.
 
     Methods: "complex" steps along the imaginary axis, f'(x) = Im f(x + ih) / h with h = 1e-20: exact to rounding (1e-12), for
     functions that are analytic; "central" takes (f(x + h) - f(x - h)) / 2h with h = 1e-5: good to 1e-7, for smooth ones.
@@ -89,7 +90,10 @@ def check_gradients(
     flat = flatten(arguments)
     floats = float64_names(flat)
     before = {name: flat[name].copy() for name in floats}
-    y, cache = forward(**arguments)
+    made = forward(**arguments)
+    if not isinstance(made, tuple) or len(made) != 2 or not hasattr(made[0], "dtype"):
+        raise TypeError("forward: must return (y, cache), y being one array")
+    y, cache = made
     cotangent = np.asarray(rng.standard_normal(np.shape(y)))
     returned = backward(cotangent, cache)
     if not isinstance(returned, Mapping):
@@ -101,11 +105,20 @@ def check_gradients(
             report.append(GradientCheck(name, float("nan"), allowed, "forward or backward changes this argument"))
             continue
         where = rng.permutation(flat[name].size)[:entries]
+        known = {*flat, *(flatten(cache) if isinstance(cache, Mapping) else ())}
+        if name not in grads:
+            strange = [other for other in grads if other not in known]
+            detail = "the backward returns no gradient of this argument" + (f", but one of {strange}" if strange else "")
+            report.append(GradientCheck(name, float("nan"), allowed, detail))
+            continue
         numeric = [
             derivative(lambda value: objective(forward, flat, value, cotangent), floats, flat, name, k, method, step)
             for k in where
         ]
-        report.append(judge(name, np.array(numeric), grads.get(name), flat[name], where, allowed))
+        check = judge(name, np.array(numeric), grads[name], flat[name], where, allowed)
+        if check.ok and flat[name].size > entries:
+            check = judge_direction(forward, flat, floats, name, grads[name], cotangent, rng, method, step, allowed)
+        report.append(check)
     return report
 
 
@@ -140,14 +153,14 @@ def derivative(
     floats: list[str],
     flat: dict[str, Any],
     name: str,
-    index: int,
+    direction: Any,
     method: str,
     step: float,
 ) -> float:
-    """The numerical derivative of `function` by one entry of one argument."""
-    direction = np.zeros(flat[name].size)
-    direction[index] = 1
-    direction = direction.reshape(flat[name].shape)
+    """The numerical derivative of `function` along a direction of one argument; a number is the index of one entry."""
+    if isinstance(direction, int | np.integer):
+        index, direction = direction, np.zeros(flat[name].shape)
+        direction.reshape(-1)[index] = 1
     if method == "complex":
         values = {key: flat[key].astype(np.complex128) for key in floats}
         return float(np.imag(function(values | {name: values[name] + 1j * step * direction})) / step)
@@ -159,10 +172,9 @@ def judge(
     name: str, numeric: np.ndarray, gradient: Any, argument: np.ndarray, where: np.ndarray, tolerance: float
 ) -> GradientCheck:
     """Compare a gradient with its numerical derivative at some entries."""
-    if gradient is None:
-        return GradientCheck(name, float("nan"), tolerance, "the backward returns no gradient of this argument")
-    if np.shape(gradient) != argument.shape:
-        detail = f"the gradient has the shape {np.shape(gradient)}, the argument {argument.shape}"
+    got, want = (np.shape(gradient), getattr(gradient, "dtype", None)), (argument.shape, argument.dtype)
+    if got != want:
+        detail = f"the gradient is {got[1]} {got[0]}, the argument {want[1]} {want[0]}"
         return GradientCheck(name, float("nan"), tolerance, detail)
     analytic = np.asarray(gradient).reshape(-1)[where]
     size, differences = np.linalg.norm(numeric), np.abs(analytic - numeric)
@@ -171,8 +183,25 @@ def judge(
         return GradientCheck(name, error, tolerance)
     worst = int(np.argmax(np.where(np.isnan(differences), np.inf, differences)))
     place = tuple(int(i) for i in np.unravel_index(where[worst], argument.shape))
-    detail = f"at {place}: backward {analytic[worst]:.6g}, numerical {numeric[worst]:.6g}" + scale_hint(analytic, numeric)
-    return GradientCheck(name, error, tolerance, detail)
+    detail = f"at {place}: backward {analytic[worst]:.6g}, numerical {numeric[worst]:.6g}"
+    if not size and tolerance < 1e-9:
+        hint = '; the numerical derivative is 0 everywhere: is the forward analytic? If not, method="central"'
+    else:
+        hint = scale_hint(analytic, numeric) or place_hint(differences, numeric, where, argument.shape)
+    return GradientCheck(name, error, tolerance, detail + hint)
+
+
+def judge_direction(
+    forward: Callable[..., Any], flat: dict[str, Any], floats: list[str], name: str, gradient: Any, cotangent: np.ndarray,
+    rng: np.random.Generator, method: str, step: float, tolerance: float,
+) -> GradientCheck:  # fmt: skip
+    """Compare <gradient, v> with the derivative along a random direction v through all entries of an argument."""
+    v = rng.standard_normal(flat[name].shape)
+    numeric = derivative(lambda value: objective(forward, flat, value, cotangent), floats, flat, name, v, method, step)
+    exact, scale = float(np.sum(gradient * v)), float(np.linalg.norm(gradient))
+    error = abs(exact - numeric) / scale if scale else float("inf") if numeric else 0.0
+    detail = f"right where it was looked at, but along a random direction: backward {exact:.6g}, numerical {numeric:.6g}"
+    return GradientCheck(name, error, tolerance, "" if error <= tolerance else detail)
 
 
 def scale_hint(analytic: np.ndarray, numeric: np.ndarray) -> str:
@@ -181,6 +210,19 @@ def scale_hint(analytic: np.ndarray, numeric: np.ndarray) -> str:
     factor = float(np.dot(analytic, numeric)) / square if square else 0.0
     explained = np.linalg.norm(analytic - factor * numeric) <= 1e-6 * np.linalg.norm(analytic)
     return f"; everywhere {factor:.6g} times the right one" if factor and np.all(np.isfinite(analytic)) and explained else ""
+
+
+def place_hint(differences: np.ndarray, numeric: np.ndarray, where: np.ndarray, shape: tuple[int, ...]) -> str:
+    """How many of the entries looked at are wrong, and whether they lie together: all at one index of an axis."""
+    wrong = ~(differences <= 1e-6 * np.max(np.abs(numeric)))
+    places = np.stack(np.unravel_index(where, shape), axis=-1)
+    common = [
+        f"index[{axis}] == {places[wrong][0, axis]}"
+        for axis, size in enumerate(shape)
+        if size > 1 and np.any(wrong) and np.all(places[wrong][:, axis] == places[wrong][0, axis])
+    ]
+    together = f", all with {' and '.join(common)}" if common and np.sum(wrong) > 1 else ""
+    return f"; wrong at {np.sum(wrong)} of {len(where)} places{together}"
 
 
 def check_model_gradients(

@@ -38,7 +38,7 @@ class TracedValue:
     @property
     def axes(self) -> str:
         """The axes by letter, "B S H"."""
-        return self.about.axes
+        return self.about.axes_of(self.value.shape)
 
     @property
     def equation(self) -> str:
@@ -53,8 +53,8 @@ class Trace:
     `trace.only("layer.0")` keeps those whose name contains a text. It prints as a table, in Jupyter as HTML.
     """
 
-    def __init__(self, values: list[TracedValue]):
-        self._values = values
+    def __init__(self, values: list[TracedValue], text: str = ""):
+        self._values, self._text = values, text
         self._by_name = {name: value for value in values for name in (value.name, *value.aliases)}
 
     def __iter__(self) -> Iterator[TracedValue]:
@@ -89,14 +89,22 @@ class Trace:
         return [value.name for value in self]
 
     def only(self, text: str) -> "Trace":
-        """The values whose name contains `text`."""
-        return Trace([value for value in self if text in value.name])
+        """The values of which a name contains `text`; the table shows that name, too, if it is not the first."""
+        return Trace([value for value in self if any(text in name for name in (value.name, *value.aliases))], text)
+
+    def title(self, value: TracedValue) -> str:
+        """The name of a value, and the name by which `only` found it if that is another."""
+        if self._text in value.name:
+            return value.name
+        return f"{value.name} = {next(alias for alias in value.aliases if self._text in alias)}"
 
     def table(self) -> Table:
         """name, shape, axes, statistics, size of the gradient, equation."""
         graded = any(value.gradient is not None for value in self)
         header = ["name", "shape", "axes", "mean", "std", "min", "max", *(["|gradient|"] if graded else []), "equation"]
-        return Table(header, [table_row(value, graded) for value in self], right=range(3, 8 if graded else 7))
+        return Table(
+            header, [[self.title(value), *table_row(value, graded)] for value in self], right=range(3, 8 if graded else 7)
+        )
 
     def __repr__(self) -> str:
         return str(self.table())
@@ -106,11 +114,11 @@ class Trace:
 
 
 def table_row(value: TracedValue, graded: bool) -> list[str]:
-    """One line of the table."""
+    """One line of the table, after the name."""
     shape = "x".join(map(str, value.value.shape)) or "()"
     statistics = [f"{number:.3g}" for number in value.statistics.values()]
     size = ["" if value.gradient is None else f"{np.linalg.norm(np.asarray(value.gradient).ravel()):.3g}"] if graded else []
-    return [value.name, shape, value.axes, *statistics, *size, value.equation]
+    return [shape, value.axes, *statistics, *size, value.equation]
 
 
 def trace(out: ModelOutput, grads: Mapping[str, Any] | None = None) -> Trace:

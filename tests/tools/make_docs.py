@@ -24,6 +24,7 @@ hook on that module sees `.t` go in and `.logits` come out.
 Gradients have the same names. The gradient under a value's own name (`M.y`, `probs`, ...) is the total one. The gradient under an
 input's name (`M.x`, `residual`, `conv_kernel_layer.q`) is what flows into that input through M alone: where five modules read the
 same x, their five `.x` gradients add up to it. So a wrong branch can be told from a right one.
+The gradient of the argument `inputs_embeds`, in its own shape, is also under `inputs_embeds`.
 
 This page is made from `convbert_np/names.py` (`python tests/tools/make_docs.py`), which `trace` shows, too.
 

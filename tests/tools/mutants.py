@@ -161,6 +161,19 @@ PROOFS = {
     "What is zipped has the same length by construction.": (
         "model/convbert.py:convbert.visit:constant:bb60a4",
         "model/heads.py:check_summary:constant:19c30a",
+        "interface/inputs.py:by_name:constant:21c9f9",
+    ),
+    "The mask of ones is brought to the dtype afterwards, like one that is given.": (
+        "interface/inputs.py:prepare_mask:keyword:7498d9",
+    ),
+    "IGNORED is -100.": (
+        "interface/objectives.py:token_loss:optional:80beb7",
+        "interface/objectives.py:sequence_loss:optional:80beb7",
+    ),
+    "There is one label here: the first logit is the last.": ("interface/objectives.py:sequence_loss:index:711460",),
+    "A shape with an axis more is another shape.": ("interface/objectives.py:class_labels:drop-term:14168d",),
+    "The name of an output has no dot: one with an index is not among them.": (
+        "interface/cotangents.py:split_cotangents:drop-term:c659a6",
     ),
     "The order of the summands changes the rounding only.": (
         "model/mixed_attention.py:mixed_attention_backward:swap:a26f9b",
