@@ -162,6 +162,12 @@ def test_cotangents_none_and_sums():
         ({"attentions.2": np.ones(1)}, r"index must be in \[0, 2\)"),
         ({"hidden_states.x": np.ones(1)}, "index must be in"),
         ({"loss.1": np.ones(1)}, "not an output"),
+        ({"hidden_states.01": np.ones((2, 5, 12))}, "index must be in"),
+        ({"hidden_states": np.ones((3, 2, 5, 12))}, "must be a list of 3 arrays"),
+        (
+            {"hidden_states": [None, np.ones((2, 5, 12)), None], "hidden_states.1": np.ones((2, 5, 12))},
+            "'hidden_states.1' is given twice",
+        ),
     ],
 )
 def test_wrong_cotangents_are_named(cotangents, message):
@@ -169,6 +175,18 @@ def test_wrong_cotangents_are_named(cotangents, message):
     out = model(**inputs_for("masked_lm", model))
     with pytest.raises(ValueError, match=message):
         model.backward(out, cotangents)
+
+
+def test_cotangents_may_be_a_tuple():
+    model = make("model")
+    out = model(np.array([[3, 4, 5]]))
+    some = np.ones((1, 3, 12))
+    for a, b in zip(
+        model.backward(out, {"hidden_states": (None, some, None)}).values(),
+        model.backward(out, {"hidden_states": [None, some, None]}).values(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_backward_without_cache_loss_or_output_says_so():
@@ -342,6 +360,8 @@ def test_defaults_of_positions_and_types():
     ids = np.arange(2, 12).reshape(2, 5)
     want = model(ids).last_hidden_state
     for position_ids in (np.arange(5), np.arange(5)[None], np.tile(np.arange(5), (2, 1))):
+        looked_up = model(ids, position_ids=position_ids).cache["embeddings"]["position_embeddings"]["y"]
+        assert looked_up.shape == (len(np.atleast_2d(position_ids)), 5, 10)
         np.testing.assert_array_equal(model(ids, position_ids=position_ids).last_hidden_state, want)
     for token_type_ids in (np.zeros((1, 5), int), np.zeros((2, 5), int)):
         np.testing.assert_array_equal(model(ids, token_type_ids=token_type_ids).last_hidden_state, want)
@@ -403,6 +423,12 @@ BAD_CALLS = [
     (dict(input_ids=IDS, attention_mask=np.ones((2, 1, 1, 5))), ValueError, "attention_mask: must have the shape"),
     (dict(input_ids=IDS, attention_mask=np.full((2, 5), np.nan)), ValueError, "attention_mask: must hold numbers"),
     (dict(input_ids=IDS, attention_mask=np.full((2, 5), 3)), ValueError, "attention_mask: must hold numbers"),
+    (dict(input_ids=IDS, attention_mask=IDS - 2), ValueError, "attention_mask: must hold numbers"),
+    (dict(input_ids=IDS, attention_mask=np.ones((2, 5), complex)), ValueError, "attention_mask: must hold numbers"),
+    (dict(input_ids=IDS, head_mask=np.ones(2, complex)), TypeError, "head_mask: must hold numbers"),
+    (dict(input_ids=IDS, position_ids=np.arange(5) - 1), ValueError, "position_ids: must be in"),
+    (dict(input_ids=[]), ValueError, "neither of them 0"),
+    (dict(input_ids=[None, np.ones((2, 5))]), ValueError, "You have to specify either"),
     (dict(input_ids=IDS, attention_mask=np.full((2, 5), -1)), ValueError, "attention_mask: must hold numbers"),
     (dict(input_ids=IDS, attention_mask=[["a"] * 5] * 2), TypeError, "attention_mask: must hold numbers"),
     (dict(input_ids=IDS, head_mask=np.ones(4)), ValueError, r"head_mask: must have the shape \(heads,\) = \(2,\)"),

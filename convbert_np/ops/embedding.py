@@ -30,11 +30,9 @@ def embedding_backward(dy, cache) -> Tree:
 def scatter_add(table, ids, rows):
     """table[ids[r]] += rows[r] for every r, repeated ids included; changes `table` and returns it.
 
-    Rows of equal id are brought together by a stable sort and summed in one sweep each, in order: deterministic, and faster
-    than np.add.at on wide tables.
+    Rows of equal id are brought together by a stable sort and summed in one sweep each: deterministic, and faster than np.add.at
+    on wide tables.
     """
-    if len(ids) == 0:
-        return table
     order = np.argsort(ids, kind="stable")
     sorted_ids = ids[order]
     starts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))  # where a new id begins

@@ -75,7 +75,7 @@ def binary_cross_entropy_with_logits(logits, labels, reduction="mean"):
     Cache  : logits, labels, reduction, loss.
     Source : torch.nn.BCEWithLogitsLoss.
     """
-    minus_abs = np.where(logits.real > 0, -logits, logits)
+    minus_abs = np.where(logits > 0, -logits, logits)
     rows = np.maximum(logits, 0) - logits * labels + np.log1p(np.exp(minus_abs))  # (1)
     loss = reduce(rows, reduction, rows.size)  # (2)
     return loss, {"logits": logits, "labels": labels, "reduction": reduction, "loss": loss}
