@@ -1,5 +1,6 @@
 """Every value of a forward pass, by name and in the order of computation."""
 
+import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,7 +97,9 @@ class Trace:
         """The name of a value, and the name by which `only` found it if that is another."""
         if self._text in value.name:
             return value.name
-        return f"{value.name} = {next(alias for alias in value.aliases if self._text in alias)}"
+        alias = next(alias for alias in value.aliases if self._text in alias)
+        shared = os.path.commonprefix([value.name, alias]).rpartition(".")[0]
+        return f"{value.name} = ..{alias.removeprefix(shared)}" if shared else f"{value.name} = {alias}"
 
     def table(self) -> Table:
         """name, shape, axes, statistics, size of the gradient, equation."""
