@@ -1,8 +1,8 @@
 """Every value of a forward pass, by name and in the order of computation."""
 
-import os.path
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -98,8 +98,9 @@ class Trace:
         if self._text in value.name:
             return value.name
         alias = next(alias for alias in value.aliases if self._text in alias)
-        shared = os.path.commonprefix([value.name, alias]).rpartition(".")[0]
-        return f"{value.name} = ..{alias.removeprefix(shared)}" if shared else f"{value.name} = {alias}"
+        mine, other = value.name.split("."), alias.split(".")
+        shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(mine, other, strict=False)))
+        return f"{value.name} = {'...' if shared else ''}{'.'.join(other[shared:])}"
 
     def table(self) -> Table:
         """name, shape, axes, statistics, size of the gradient, equation."""
