@@ -275,3 +275,15 @@ def test_sum_to_shape_undoes_broadcasting():
     np.testing.assert_allclose(sum_to_shape(dy, (1, 3, 5)), dy.sum(axis=0, keepdims=True))
     np.testing.assert_allclose(sum_to_shape(dy, (3, 1)), dy.sum(axis=(0, 2))[:, None])
     assert sum_to_shape(dy, (4, 3, 5)) is dy
+
+
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair.output == "loss"], ids=lambda pair: pair.name)
+def test_the_gradient_of_a_loss_may_be_a_plain_number(pair):
+    arguments = pair.draw(np.random.default_rng(1), [2, 5, 3, 4, 6])
+    arguments |= {"logits": arguments["logits"].astype(np.float32)}
+    if arguments["labels"].dtype.kind == "f":
+        arguments["labels"] = arguments["labels"].astype(np.float32)
+    loss, cache = pair.forward(**arguments)
+    plain, array = pair.backward(2.0, cache)["logits"], pair.backward(np.full_like(loss, 2), cache)["logits"]
+    assert plain.dtype == array.dtype == np.float32
+    np.testing.assert_array_equal(plain, array)

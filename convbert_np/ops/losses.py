@@ -106,7 +106,5 @@ def reduce(rows, reduction, count):
 
 def spread(dloss, keep, reduction, count, like):
     """Adjoint of `reduce`: what each row that is kept gets of the gradient of the reduced loss, in the dtype of `like`."""
-    if isinstance(dloss, int | float):
-        dloss = like.dtype.type(dloss)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(keep, dloss / count if reduction == "mean" else dloss, dloss.dtype.type(0))
+        return np.where(keep, dloss / count if reduction == "mean" else dloss, like.dtype.type(0))
