@@ -177,6 +177,19 @@ def test_wrong_cotangents_are_named(cotangents, message):
         model.backward(out, cotangents)
 
 
+def test_one_cotangent_may_fill_the_gap_of_a_list():
+    model = make("model")
+    out = model(np.array([[3, 4, 5]]))
+    a, b = np.random.default_rng(0).standard_normal((2, 1, 3, 12))
+    together = model.backward(out, {"hidden_states": [a, b, None]})
+    for cotangents in (
+        {"hidden_states.1": b, "hidden_states": [a, None, None]},
+        {"hidden_states": [a, None, None], "hidden_states.1": b},
+    ):
+        for name, gradient in model.backward(out, cotangents).items():
+            np.testing.assert_array_equal(gradient, together[name])
+
+
 def test_cotangents_may_be_a_tuple():
     model = make("model")
     out = model(np.array([[3, 4, 5]]))
@@ -296,6 +309,12 @@ def test_calling_conventions(head):
     np.testing.assert_array_equal(model(*ordered, **rest).to_tuple()[-1], want[-1])
     with pytest.raises(ValueError, match="attention_mask: is given twice"):
         model(ordered, attention_mask=given["attention_mask"])
+    with pytest.raises(ValueError, match="attention_mask: is given twice"):
+        model(
+            {"attention_mask": given["attention_mask"], "input_ids": given["input_ids"]}, attention_mask=given["attention_mask"]
+        )
+    open_ended = {"input_ids": given["input_ids"], "attention_mask": None, "token_type_ids": given["token_type_ids"]}
+    np.testing.assert_array_equal(model(open_ended, attention_mask=given["attention_mask"], **rest).to_tuple()[-1], want[-1])
     with pytest.raises(ValueError, match=r"unknown keys \['ids'\]"):
         model({"ids": given["input_ids"]})
     with pytest.raises(ValueError, match="at most"):
