@@ -43,7 +43,7 @@ def unpack(first: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 def is_batch(item: Any) -> bool:
     """Whether this is an array with a batch axis, rather than one row of ids."""
-    return hasattr(item, "__array_function__") and getattr(item, "ndim", 0) >= 2
+    return hasattr(item, "__array_function__") and item.ndim >= 2
 
 
 def as_array(value: Any, name: str) -> Any:
@@ -97,7 +97,9 @@ def flatten_choices(arguments: dict[str, Any]) -> tuple[dict[str, Any], int]:
             folded[name] = array.reshape(-1, *array.shape[2:])
     if len(choices) > 1:
         raise ValueError(f"input_ids: the arguments disagree on the number of choices: {sorted(choices)}")
-    return folded, choices.pop() if choices else 1
+    if not choices:
+        raise ValueError("input_ids: You have to specify either input_ids or inputs_embeds")
+    return folded, choices.pop()
 
 
 def prepare(arguments: dict[str, Any], config: ConvBertConfig, dtype: Any) -> Tree:
