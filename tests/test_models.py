@@ -369,8 +369,9 @@ def test_masks_in_every_form():
     np.testing.assert_array_equal(both, model(ids, attention_mask=np.repeat(mask[:1], 2, axis=0)).last_hidden_state)
     uniform = model(ids, attention_mask=np.zeros((2, 5)), output_attentions=True).attentions[0]
     np.testing.assert_array_equal(uniform, np.full_like(uniform, 0.2))
-    lone = model(ids, attention_mask=np.array([[1, 2, 1, 1, 1]]), output_attentions=True).attentions[0]
-    np.testing.assert_array_equal(lone[..., 1], np.ones_like(lone[..., 1]))
+    for others in (1, 0):
+        lone = model(ids, attention_mask=np.array([[others, 2, 1, 1, 1]]), output_attentions=True).attentions[0]
+        np.testing.assert_array_equal(lone[..., 1], np.ones_like(lone[..., 1]))
     np.testing.assert_array_equal(model(ids).last_hidden_state, model(ids, attention_mask=np.ones((2, 5))).last_hidden_state)
 
 

@@ -129,7 +129,7 @@ class ConvBertPreTrainedModel:
         loaded = {name: given.get(name, given.get(self.tied_name(name) or name)) for name in parameters}
         for name, value in loaded.items():
             twin = given.get(self.tied_name(name) or name)
-            if twin is not None and value is not None and not np.array_equal(twin, value):
+            if twin is not None and not np.array_equal(twin, value):
                 raise ValueError(
                     f"state_dict: {name} and {self.tied_name(name)} are one parameter here, but differ; "
                     "a configuration with tie_word_embeddings=False keeps both"

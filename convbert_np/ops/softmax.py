@@ -16,7 +16,7 @@ def softmax(x, axis=-1):
     Cache  : x, axis, y.
     Source : torch.softmax.
     """
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore"):  # what overflows is -inf, and its exponential 0
         y = np.exp(x - np.max(x, axis=axis, keepdims=True))  # (1)
     y /= np.sum(y, axis=axis, keepdims=True)  # (1)
     return y, {"x": x, "axis": axis, "y": y}
