@@ -4,9 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
-from small import SMALL, make
+from small import HEADS, SMALL, inputs_for, make
 
 import convbert_np as cb
+from convbert_np.interface.models import as_generator
 
 WORD, HEAD = "convbert.embeddings.word_embeddings.weight", "generator_lm_head.weight"
 
@@ -131,3 +132,79 @@ def test_masks_of_a_complex_model_are_judged_by_their_real_part():
     model = make("model").astype(np.complex128)
     for mask in (np.array([[1, 1, 0]]) + 1e-20j * np.array([[1, -1, -1]]), np.array([[1, 2, 1]]) + 1e-20j):
         assert model(np.array([[3, 4, 5]]), attention_mask=mask).last_hidden_state.dtype == np.complex128
+
+
+def replaced(model, name):
+    """Give a model another array for one parameter, in which one number differs."""
+    parameters = model.named_parameters()
+    parameters[name] = parameters[name].copy()
+    parameters[name].reshape(-1)[-1] += 1
+    model.params = cb.unflatten(parameters)
+
+
+@pytest.mark.parametrize("which", [0, 5, -1])
+def test_an_output_of_other_parameters_is_refused(which):
+    model = make("token")
+    out = model(**inputs_for("token", model))
+    name = list(model.named_parameters())[which]
+    replaced(model, name)
+    with pytest.raises(ValueError, match=f"out: was not computed by this model with its present parameters .{name} differs"):
+        model.backward(out)
+
+
+def test_an_output_of_another_dtype_is_refused_and_nan_is_no_other_parameter():
+    single = make("token", np.float32)
+    out = single(**inputs_for("token", single))
+    with pytest.raises(ValueError, match="differs"):
+        single.astype(np.float64).backward(out)
+    single.params["classifier"]["bias"][0] = np.nan
+    assert np.isnan(single.backward(single(**inputs_for("token", single)))["classifier.weight"]).any()
+
+
+def test_equal_parameters_in_other_arrays_are_the_same_model():
+    model = make("token")
+    out = model(**inputs_for("token", model))
+    model.load_state_dict(model.state_dict())
+    assert model.backward(out).keys() == model.named_parameters().keys()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_masked_lm_of_embeddings_learns_its_word_embeddings_from_the_head_alone(tied):
+    model = make("masked_lm", tie_word_embeddings=tied)
+    given = inputs_for("masked_lm", model)
+    ids = given.pop("input_ids")
+    out = model(**given, inputs_embeds=model.state_dict()[WORD][ids])
+    grads = model.backward(out)
+    head = model.backward(out, intermediates=True)
+    np.testing.assert_array_equal(grads[WORD], head[WORD])
+    assert np.any(grads[WORD] != 0) == tied
+    assert (model.state_dict()[HEAD] is model.state_dict()[WORD]) == tied
+    if not tied:
+        assert model.state_dict()[HEAD] is model.params["generator_lm_head"]["weight"] and np.any(grads[HEAD] != 0)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_each_output_comes_when_it_is_asked_for(head):
+    model = make(head)
+    given = inputs_for(head, model)
+    one, other = model(**given, output_attentions=True), model(**given, output_hidden_states=True)
+    assert one.hidden_states is None and len(one.attentions) == 2
+    assert other.attentions is None and len(other.hidden_states) == 3
+
+
+def test_sources_of_randomness():
+    class Device:
+        __module__ = "cupy.random._generator"
+
+    device, generator = Device(), np.random.default_rng(3)
+    assert as_generator(device, "rng") is device and as_generator(generator, "rng") is generator
+    assert as_generator(np.int64(3), "rng").random() == as_generator(3, "rng").random() == generator.random()
+    for wrong in (True, 1.0, "3", np.random.RandomState(0)):
+        with pytest.raises(TypeError, match="seed: must be a numpy Generator, a seed or a tree"):
+            as_generator(wrong, "seed")
+
+
+@pytest.mark.parametrize("dtype", [None, "foo", np.float16, np.int64, int])
+def test_a_dtype_that_is_none_is_refused(dtype):
+    with pytest.raises(ValueError, match="dtype: must be float32 or float64, got"):
+        cb.ConvBertModel(cb.ConvBertConfig(**SMALL), dtype=dtype)

@@ -332,9 +332,7 @@ class ConvBertPreTrainedModel:
     def collect_gradients(self, flat: dict[str, Any], intermediates: bool) -> dict[str, Any]:
         """The gradients in the order of the parameters, zeros for a parameter that was not used, then those of the values."""
         grads = {name: flat[name] if name in flat else np.zeros_like(p) for name, p in self.named_parameters().items()}
-        if intermediates:
-            grads |= {name: gradient for name, gradient in flat.items() if name not in grads}
-        return grads
+        return grads | flat if intermediates else grads
 
 
 class Options(NamedTuple):
@@ -378,10 +376,10 @@ def as_generator(seed: Any, name: str) -> Any:
 def as_dtype(dtype: Any) -> np.dtype:
     """The dtype of a model. Raises ValueError naming the argument."""
     try:
-        known = None if dtype is None else np.dtype(dtype)
-    except TypeError:
-        known = None
-    if known is None or known not in DTYPES:
+        known = np.dtype(dtype)
+    except TypeError as error:
+        raise ValueError(f"dtype: must be float32 or float64, got {dtype!r}") from error
+    if dtype is None or known not in DTYPES:
         raise ValueError(f"dtype: must be float32 or float64, got {dtype!r}")
     return known
 
