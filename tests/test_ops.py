@@ -287,3 +287,10 @@ def test_the_gradient_of_a_loss_may_be_a_plain_number(pair):
     plain, array = pair.backward(2.0, cache)["logits"], pair.backward(np.full_like(loss, 2), cache)["logits"]
     assert plain.dtype == array.dtype == np.float32
     np.testing.assert_array_equal(plain, array)
+
+
+def test_softmax_is_silent_about_weights_too_small_to_hold():
+    x = np.array([[0.0, -800.0, -1.5e308], [1.7e308, -1.7e308, 0.0]])
+    with np.errstate(all="raise"):
+        np.testing.assert_array_equal(softmax(x)[0], [[1, 0, 0], [1, 0, 0]])
+        np.testing.assert_array_equal(log_softmax(x[:1])[0], x[:1])
