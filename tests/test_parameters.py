@@ -208,3 +208,13 @@ def test_sources_of_randomness():
 def test_a_dtype_that_is_none_is_refused(dtype):
     with pytest.raises(ValueError, match="dtype: must be float32 or float64, got"):
         cb.ConvBertModel(cb.ConvBertConfig(**SMALL), dtype=dtype)
+
+
+def test_parameters_that_are_nan_can_be_loaded():
+    source = make("masked_lm")
+    for value in source.named_parameters().values():
+        value.reshape(-1)[0] = np.nan
+    target = make("masked_lm")
+    assert target.load_state_dict(source.state_dict()) == ([], [])
+    for name, value in target.state_dict().items():
+        np.testing.assert_array_equal(value, source.state_dict()[name])

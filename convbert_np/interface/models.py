@@ -128,10 +128,10 @@ class ConvBertPreTrainedModel:
         parameters = self.named_parameters()
         loaded = {name: given.get(name, given.get(self.tied_name(name) or name)) for name in parameters}
         for name, value in loaded.items():
-            twin = given.get(self.tied_name(name) or name)
-            if twin is not None and not np.array_equal(twin, value):
+            other = self.tied_name(name)
+            if other in given and not np.array_equal(given[other], value, equal_nan=True):
                 raise ValueError(
-                    f"state_dict: {name} and {self.tied_name(name)} are one parameter here, but differ; "
+                    f"state_dict: {name} and {other} are one parameter here, but differ; "
                     "a configuration with tie_word_embeddings=False keeps both"
                 )
         self.params = unflatten(
