@@ -126,9 +126,9 @@ class ConvBertPreTrainedModel:
         if strict and any(report):
             raise ValueError(f"state_dict: missing {report.missing_keys}, unexpected {report.unexpected_keys}")
         parameters = self.named_parameters()
-        loaded = {name: given.get(name, given.get(self.tied_name(name) or name)) for name in parameters}
+        loaded: dict[str, Any] = {name: given.get(name, given.get(self.tied_name(name) or name)) for name in parameters}
         for name, value in loaded.items():
-            other = self.tied_name(name)
+            other = self.tied_name(name) or name
             if other in given and not np.array_equal(given[other], value, equal_nan=True):
                 raise ValueError(
                     f"state_dict: {name} and {other} are one parameter here, but differ; "
