@@ -11,7 +11,7 @@ import numpy as np
 from convbert_np.checkpoints.errors import CheckpointError
 from convbert_np.checkpoints.safetensors import read_safetensors, write_safetensors
 from convbert_np.config import ConvBertConfig, read_json_object
-from convbert_np.interface.models import ConvBertPreTrainedModel, LoadReport
+from convbert_np.interface.base import ConvBertPreTrainedModel, LoadReport
 
 Model = TypeVar("Model", bound=ConvBertPreTrainedModel)
 WEIGHTS = "model.safetensors"

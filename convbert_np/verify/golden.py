@@ -16,6 +16,7 @@ import numpy as np
 from convbert_np.checkpoints.safetensors import read_safetensors
 from convbert_np.config import ConvBertConfig, read_json_object
 from convbert_np.interface import models
+from convbert_np.interface.base import ConvBertPreTrainedModel
 from convbert_np.interface.inputs import ARGUMENTS
 from convbert_np.tree import flatten, unflatten
 
@@ -39,7 +40,7 @@ class Golden:
         about = self.manifest["tensors"][name]
         return self.tensors[about.get("same_as", name)].reshape(about["shape"])
 
-    def model(self, dtype: Any) -> models.ConvBertPreTrainedModel:
+    def model(self, dtype: Any) -> ConvBertPreTrainedModel:
         """The model with the bundle's configuration and parameters."""
         config = ConvBertConfig.from_dict(self.manifest["config"])
         model = getattr(models, self.manifest["model_class"])(config, dtype=dtype)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from convbert_np.interface.models import ConvBertPreTrainedModel
+from convbert_np.interface.base import ConvBertPreTrainedModel
 from convbert_np.ops.activations import ACTIVATIONS
 from convbert_np.tree import flatten, unflatten
 from convbert_np.verify.table import Table

@@ -163,19 +163,19 @@ PROOFS = {
         "interface/inputs.py:prepare_mask:keyword:7498d9",
     ),
     "The order of these is of no consequence.": (
-        "interface/models.py:module:swap:6b4c39",
-        "interface/models.py:module:swap:80b144",
-        "interface/models.py:Options.resolve:swap:3b6def",
-        "interface/models.py:Options.resolve:swap:6507a2",
+        "interface/base.py:module:swap:6b4c39",
+        "interface/base.py:module:swap:80b144",
+        "interface/base.py:Options.resolve:swap:3b6def",
+        "interface/base.py:Options.resolve:swap:6507a2",
         "interface/models.py:ConvBertForMaskedLM.tied_name:swap:47e145",
     ),
     "Whether two arrays are equal does not depend on which is named first.": (
-        "interface/models.py:ConvBertPreTrainedModel.check_own:swap:5464c6",
+        "interface/base.py:ConvBertPreTrainedModel.check_own:swap:5464c6",
     ),
-    "The last parameter has no second name.": ("interface/models.py:ConvBertPreTrainedModel.load_state_dict:loop:0f4e78",),
+    "The last parameter has no second name.": ("interface/base.py:ConvBertPreTrainedModel.load_state_dict:loop:0f4e78",),
     "A name without a second one finds nothing under None, and itself under its own name, which is the same.": (
-        "interface/models.py:ConvBertPreTrainedModel.load_state_dict:drop-term:360046",
-        "interface/models.py:ConvBertPreTrainedModel.load_state_dict:drop-term:385679",
+        "interface/base.py:ConvBertPreTrainedModel.load_state_dict:drop-term:360046",
+        "interface/base.py:ConvBertPreTrainedModel.load_state_dict:drop-term:385679",
     ),
     "IGNORED is -100.": (
         "interface/objectives.py:token_loss:optional:80beb7",
