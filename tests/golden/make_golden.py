@@ -694,8 +694,9 @@ def write_manifest(section, versions, command):
     manifest["files"] = {
         p.name: {"size": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in files if p.exists()
     }
+    manifest["seeds"] = {name: spec["seed"] for name, spec in all_bundles()}
     manifest["environments"] = dict(sorted(manifest["environments"].items()))
-    write_json(path, manifest, ("environments", "files"))
+    write_json(path, manifest, ("environments", "files", "seeds"))
 
 
 def make_bundle(name, spec):
