@@ -294,3 +294,10 @@ def test_softmax_is_silent_about_weights_too_small_to_hold():
     with np.errstate(all="raise"):
         np.testing.assert_array_equal(softmax(x)[0], [[1, 0, 0], [1, 0, 0]])
         np.testing.assert_array_equal(log_softmax(x[:1])[0], x[:1])
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5])
+@pytest.mark.parametrize("rng", ["seed", 3, np.ones((2, 3), bool)])
+def test_a_source_of_dropout_masks_that_is_none_is_named(p, rng):
+    with pytest.raises(TypeError, match="rng: must be a numpy Generator or a tree of masks"):
+        dropout(np.ones((2, 3)), p, rng)
