@@ -10,13 +10,15 @@ from convbert_np.interface.models import (
     ConvBertModel,
 )
 from convbert_np.interface.output import ModelOutput
-from convbert_np.tokenization import ConvBertTokenizer
+from convbert_np.tokenization import AddedToken, BatchEncoding, ConvBertTokenizer, ConvBertTokenizerFast
 from convbert_np.tree import flatten, unflatten
 from convbert_np.verify.gradients import check_gradients, check_model_gradients
 from convbert_np.verify.trace import trace
 
 __version__ = "0.1.0"
 __all__ = [
+    "AddedToken",
+    "BatchEncoding",
     "ConvBertConfig",
     "ConvBertForMaskedLM",
     "ConvBertForMultipleChoice",
@@ -25,6 +27,7 @@ __all__ = [
     "ConvBertForTokenClassification",
     "ConvBertModel",
     "ConvBertTokenizer",
+    "ConvBertTokenizerFast",
     "ModelOutput",
     "check_gradients",
     "check_model_gradients",

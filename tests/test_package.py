@@ -15,6 +15,7 @@ PACKAGE = Path(convbert_np.__file__).parent
 ROOMS = [
     "tree",
     "files",
+    "progress",
     "ops",
     "config",
     "names",

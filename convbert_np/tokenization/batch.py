@@ -1,80 +1,194 @@
-"""From one text or many to the rectangular arrays a model takes: checking, truncating, padding."""
+"""BatchEncoding: what a tokenizer returns."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from convbert_np.tokenization.checks import check_text
-
-PADDINGS = {False: "do_not_pad", True: "longest"}
-TRUNCATIONS = {False: "do_not_truncate", True: "longest_first"}
-PADDING_NAMES = ("do_not_pad", "longest", "max_length")
-TRUNCATION_NAMES = ("do_not_truncate", "longest_first")
+from convbert_np.tokenization.checks import is_integer
+from convbert_np.tokenization.encoding import CharSpan, Encoding, TokenSpan
 
 
 class BatchEncoding(dict[str, Any]):
-    """The inputs of a model by name, also as attributes: `encoding.input_ids` is `encoding["input_ids"]`."""
+    """The inputs of a model by name, also as attributes: `encoding.input_ids` is `encoding["input_ids"]`.
+
+    From the fast class it also holds an `Encoding` per row: `encoding[0]`, and methods that lead from tokens to words and
+    characters and back. Each of these takes the row first, which may be left out where there is one:
+    `encoding.token_to_chars(5)` or `encoding.token_to_chars(0, 5)`. A negative row or token counts from the end.
+
+    Source: BatchEncoding of transformers 4.37.2.
+    """
+
+    def __init__(
+        self,
+        data: dict[str, Any] | None = None,
+        encodings: Sequence[Encoding] | None = None,
+        tensor_type: str | None = None,
+        prepend_batch_axis: bool = False,
+    ):
+        super().__init__(data or {})
+        self._encodings = None if encodings is None else list(encodings)
+        self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getattr__(self, name: str) -> Any:
         """Look up a name that is no attribute of a dict among the keys."""
         try:
-            return self[name]
+            return dict.__getitem__(self, name)
         except KeyError:
             raise AttributeError(f"the encoding has no {name!r}, only {', '.join(self)}") from None
 
+    @overload
+    def __getitem__(self, item: str) -> Any: ...
+    @overload
+    def __getitem__(self, item: int) -> Encoding: ...
+    @overload
+    def __getitem__(self, item: slice) -> dict[str, Any]: ...
+    def __getitem__(self, item: str | int | slice) -> Any:
+        """A value by name; a row's `Encoding` by number (fast class); those rows of every value by a slice."""
+        if isinstance(item, str):
+            return super().__getitem__(item)
+        if isinstance(item, slice):
+            return {name: value[item] for name, value in self.items()}
+        return self._row("a number as the key", item)
 
-def as_texts(texts: object, argument: str) -> list[str]:
-    """One string, or a list or tuple of at least one, as a list; else TypeError or ValueError."""
-    if isinstance(texts, str):
-        return [check_text(texts, argument)]
-    if not isinstance(texts, list | tuple):
-        raise TypeError(f"{argument} must be a string or a list of strings, not {type(texts).__name__}")
-    if not texts:
-        raise ValueError(f"{argument} is an empty batch: it must hold at least one string")
-    return [check_text(text, f"{argument}[{index}]") for index, text in enumerate(texts)]
+    @property
+    def data(self) -> dict[str, Any]:
+        """The values by name, as a plain dict."""
+        return dict(self)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether the fast class made it."""
+        return self._encodings is not None
+
+    @property
+    def encodings(self) -> list[Encoding] | None:
+        """The rows of the fast class; None from the slow class."""
+        return self._encodings
+
+    @property
+    def n_sequences(self) -> int | None:
+        """1 for texts, 2 for pairs; None from the slow class."""
+        return self._encodings[0].n_sequences if self._encodings else None
+
+    def _rows(self, method: str) -> list[Encoding]:
+        """The rows, or ValueError for what the slow class does not tell."""
+        if self._encodings is None:
+            raise ValueError(f"{method} needs an encoding of ConvBertTokenizerFast: ConvBertTokenizer keeps no offsets")
+        return self._encodings
+
+    def _row(self, method: str, row: int) -> Encoding:
+        """One of the rows, or an error that names the number of it."""
+        rows = self._rows(method)
+        if not is_integer(row):
+            raise TypeError(f"{method} needs an integer as batch_index, not {row!r}")
+        if not -len(rows) <= row < len(rows):
+            raise IndexError(f"batch_index must be in [{-len(rows)}, {len(rows)}), not {row}: {method}")
+        return rows[row]
+
+    def _place(self, method: str, row: int, index: int | None) -> tuple[Encoding, int]:
+        """The row and the index in it, where the row may be left out."""
+        encoding = self._row(method, 0 if index is None else row)
+        place = row if index is None else index
+        if not is_integer(place):
+            raise TypeError(f"{method} needs an integer, not {place!r}")
+        return encoding, place
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        """The tokens of a row."""
+        return self._row("tokens()", batch_index).tokens
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """The number of the word of every token of a row, None for one of no word."""
+        return self._row("word_ids()", batch_index).word_ids
+
+    def words(self, batch_index: int = 0) -> list[int | None]:
+        """An older name of `word_ids`."""
+        return self.word_ids(batch_index)
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """0 or 1 for every token of the first or second text of a row, None for one of neither."""
+        return self._row("sequence_ids()", batch_index).sequence_ids
+
+    def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """Which text a token belongs to."""
+        row, token = self._place("token_to_sequence()", batch_or_token_index, token_index)
+        return row.token_to_sequence(token)
+
+    def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """The number of the word of a token, None if it is of none."""
+        row, token = self._place("token_to_word()", batch_or_token_index, token_index)
+        return row.token_to_word(token)
+
+    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
+        """The characters of the text that became a token, None for a special token."""
+        row, token = self._place("token_to_chars()", batch_or_token_index, token_index)
+        span = row.token_to_chars(token)
+        return None if span is None else CharSpan(*span)
+
+    def word_to_tokens(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> TokenSpan | None:
+        """The tokens of a word, None if it has none."""
+        row, word = self._place("word_to_tokens()", batch_or_word_index, word_index)
+        span = row.word_to_tokens(word, sequence_index)
+        return None if span is None else TokenSpan(*span)
+
+    def word_to_chars(self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0) -> CharSpan | None:
+        """The characters of a word, None if it has no token."""
+        row, word = self._place("word_to_chars()", batch_or_word_index, word_index)
+        span = row.word_to_chars(word, sequence_index)
+        return None if span is None else CharSpan(*span)
+
+    def char_to_token(self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0) -> int | None:
+        """The token that a character of the text became part of, None for white space and for what was dropped."""
+        row, character = self._place("char_to_token()", batch_or_char_index, char_index)
+        return row.char_to_token(character, sequence_index)
+
+    def char_to_word(self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0) -> int | None:
+        """The word that a character of the text is in, None for white space and for what was dropped."""
+        row, character = self._place("char_to_word()", batch_or_char_index, char_index)
+        return row.char_to_word(character, sequence_index)
+
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> "BatchEncoding":
+        """Make every value an int64 array, with an axis of length 1 in front if asked; None: leave lists.
+
+        Raises ValueError for a tensor_type other than None and "np", and for rows of unequal length; nothing is changed then.
+        """
+        check_tensors(tensor_type)
+        if tensor_type is not None:
+            more = {name: [value] if prepend_batch_axis else value for name, value in self.items()}
+            self.update({n: self[n] if isinstance(self[n], np.ndarray) else as_array(n, value) for n, value in more.items()})
+        return self
 
 
-def as_pairs(text: object, text_pair: object) -> list[tuple[str, str | None]]:
-    """Zip texts and, unless it is None, text_pair; both must be one string or lists of the same length."""
-    firsts = as_texts(text, "text")
-    if text_pair is None:
-        return [(first, None) for first in firsts]
-    seconds = as_texts(text_pair, "text_pair")
-    if isinstance(text, str) != isinstance(text_pair, str):
-        raise TypeError("text and text_pair must be both strings or both lists of strings")
-    if len(firsts) != len(seconds):
-        raise ValueError(f"text and text_pair must be equally many: {len(firsts)} and {len(seconds)}")
-    return list(zip(firsts, seconds, strict=True))
+def check_tensors(tensor_type: object) -> None:
+    """Raise ValueError unless the value is None or "np"."""
+    if tensor_type not in (None, "np"):
+        raise ValueError(f'return_tensors must be None or "np", not {tensor_type!r}: this package makes NumPy arrays only')
 
 
-def choice(value: object, argument: str, booleans: dict[bool, str], names: Sequence[str]) -> str:
-    """The strategy that a boolean or a name stands for; else ValueError naming the choices."""
-    if isinstance(value, bool):
-        return booleans[value]
-    if not isinstance(value, str) or value not in names:
-        raise ValueError(f"{argument} must be True, False or one of {', '.join(names)}, not {value!r}")
-    return value
+def as_array(name: str, value: Any) -> np.ndarray:
+    """A number or nested lists of numbers as an int64 array, of floats as they are.
+
+    ValueError naming the value if rows differ in length or hold anything else.
+    """
+    try:
+        array = np.array(value)
+    except ValueError:
+        array = None
+    if array is None:
+        advice = "pass padding=True, and truncation=True with a max_length where it is needed"
+        if name == "overflowing_tokens":
+            advice = "the fast class returns overflowing windows as rows of their own"
+        raise ValueError(f'return_tensors="np" needs rows of one length, {name} has several: {advice}')
+    if array.dtype.kind == "f" and array.size:
+        return array  # labels of a regression
+    if array.size and (array.dtype.kind not in "biu" or array.dtype == np.uint64):
+        raise ValueError(f'return_tensors="np" needs numbers of at most 64 bits, {name} holds {value!r:.80}')
+    return array.astype(np.int64)
 
 
-def truncate_longest_first(first: list[int], second: list[int], length: int) -> tuple[list[int], list[int]]:
-    """Drop ids from the end of the longer list, or of the second if equally long, until `length` are left."""
-    keep_first, keep_second = len(first), len(second)
-    while keep_first + keep_second > max(length, 0):
-        if keep_first > keep_second:
-            keep_first -= 1
-        else:
-            keep_second -= 1
-    return first[:keep_first], second[:keep_second]
-
-
-def pad_rows(rows: list[list[int]], length: int, value: int) -> list[list[int]]:
-    """Append `value` to each row that is shorter than `length`."""
-    return [row + [value] * (length - len(row)) for row in rows]
-
-
-def as_array(rows: list[list[int]]) -> np.ndarray:
-    """The rows as an int64 array (B, S); ValueError if they differ in length."""
-    if len({len(row) for row in rows}) > 1:
-        raise ValueError('return_tensors="np" needs rows of one length: pass padding=True')
-    return np.array(rows, dtype=np.int64)
+def is_row(value: Any) -> bool:
+    """Whether a value is one row of ids rather than a list of rows."""
+    return len(value) == 0 or is_integer(value[0])

@@ -1,6 +1,8 @@
 """Checks of arguments: each returns its value, or raises TypeError or ValueError naming the argument."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
@@ -31,7 +33,7 @@ def as_ids(ids: object, argument: str) -> list[int]:
         return [int(ids)]
     if isinstance(ids, np.ndarray) and ids.ndim != 1:
         raise TypeError(f"{argument} must be one row of integers, not an array of shape {ids.shape}")
-    if not isinstance(ids, Sequence | np.ndarray) or isinstance(ids, str) or not all(map(is_integer, ids)):
+    if not isinstance(ids, Sequence | np.ndarray) or isinstance(ids, str | bytes | bytearray) or not all(map(is_integer, ids)):
         raise TypeError(f"{argument} must be an integer or a sequence of integers, not {ids!r:.80}")
     return [int(number) for number in ids]
 
@@ -41,6 +43,27 @@ def check_flag(value: object, argument: str) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{argument} must be True or False, not {value!r}")
     return value
+
+
+def check_texts(texts: object, argument: str) -> list[str]:
+    """A list of strings from any collection of them that is not a string itself."""
+    if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
+        raise TypeError(f"{argument} must be a list of strings, not {texts!r:.80}")
+    return [check_text(text, f"{argument}[{index}]") for index, text in enumerate(texts)]
+
+
+def check_path(path: object, argument: str) -> Path:
+    """A path that is a string or a path object; a number, which `open` takes for a file descriptor, is none."""
+    name = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must be a path (a string or a path object), not {path!r:.80}")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise ValueError(f"{argument} must be a path, {name!r:.80} has a lone surrogate") from None
+    if not name or "\0" in name:
+        raise ValueError(f"{argument} must be a path that is not empty and has no null character, not {name!r:.80}")
+    return Path(name)
 
 
 def check_token(value: object, argument: str) -> str:

@@ -1,34 +1,52 @@
 """The vocabulary: a text file with one token per line, whose ids are the line numbers."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+
+from convbert_np.tokenization.checks import check_path
 
 
-def load_vocabulary(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Read a vocab.txt into a dict from token to id.
+def read_lines(path: str | os.PathLike[str]) -> list[str]:
+    """The lines of a vocab.txt, without their ends.
 
     The file is UTF-8; lines end with \\n, \\r\\n or \\r (the released ConvBERT files have \\r\\n), and
-    nothing but the line end is taken off a line. An id is the 0-based number of a LINE, not of a distinct
-    token: where a token stands on several lines the last one wins, so that the dict may be smaller than the
-    largest id + 1, as it is for the released files.
+    nothing but the line end is taken off a line.
 
-    Raises FileNotFoundError if there is no such file, ValueError if it is empty or not UTF-8.
+    Raises FileNotFoundError if there is no such file, IsADirectoryError if it is a folder, ValueError if it is empty or not
+    UTF-8, TypeError if `path` is none.
     Source: load_vocab of tokenization_convbert.py in transformers 4.37.2.
     """
+    path = check_path(path, "vocab_file")
     try:
-        with open(path, encoding="utf-8", newline=None) as file:
+        with path.open(encoding="utf-8", newline=None) as file:
             lines = file.readlines()
     except FileNotFoundError:
-        raise FileNotFoundError(f"there is no vocabulary file {os.fspath(path)}") from None
+        raise FileNotFoundError(f"there is no vocabulary file {path} (vocab_file)") from None
+    except IsADirectoryError:
+        raise IsADirectoryError(f"vocab_file must be a file, {path} is a folder") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"the vocabulary file {os.fspath(path)} is not UTF-8 text: {error}") from None
+        raise ValueError(f"the vocabulary file {path} is not UTF-8 text: {error}") from None
     if not lines:
-        raise ValueError(f"the vocabulary file {os.fspath(path)} is empty")
-    return {line.removesuffix("\n"): number for number, line in enumerate(lines)}
+        raise ValueError(f"the vocabulary file {path} is empty")
+    return [line.removesuffix("\n") for line in lines]
 
 
-def check_in_vocabulary(vocabulary: Mapping[str, int], tokens: Iterable[str], path: str | os.PathLike[str]) -> None:
-    """Raise ValueError, naming the file, if any of the tokens is not in the vocabulary."""
-    missing = sorted(set(tokens) - set(vocabulary))
-    if missing:
-        raise ValueError(f"the vocabulary file {os.fspath(path)} lacks {', '.join(missing)}")
+def numbered(lines: Sequence[str]) -> dict[str, int]:
+    """Token to id, the 0-based number of its LINE.
+
+    Where a token stands on several lines the last one wins, so that the dict may be smaller than the largest
+    id + 1, as it is for the released files.
+    """
+    return {token: number for number, token in enumerate(lines)}
+
+
+def lines_of(vocabulary: Mapping[str, int]) -> list[str]:
+    """Lines from which `numbered` makes just this vocabulary, which may have holes.
+
+    A line whose number is nobody's id repeats the next token that has one: the later line wins, so nothing is
+    added. Such repetitions are what the released files have in their holes.
+    """
+    lines: list[str] = []
+    for token, number in sorted(vocabulary.items(), key=lambda item: item[1]):
+        lines += [token] * (number + 1 - len(lines))
+    return lines

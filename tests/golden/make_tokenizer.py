@@ -1,27 +1,38 @@
-"""Record in tokenizer.json what the slow ConvBertTokenizer of transformers 4.37.2 makes of nasty texts.
+"""Record in tokenizer.json what both tokenizer classes of transformers 4.37.2 make of nasty texts, calls and additions.
 
     python tests/golden/make_tokenizer.py
 
-It needs transformers 4.37.2 and imports nothing of ours. There are two vocabularies: the bundled one, and one
-of single characters (c and ##c for every character that occurs), so that no difference hides behind [UNK].
-All code points were assigned long before Unicode 14, the oldest version that a supported Python has. Run it
-again when the bundled vocabulary changes.
+It needs transformers 4.37.2 and imports nothing of ours but tests/tools. There are two vocabularies: the bundled
+one, and one of single characters (c and ##c for every character that occurs), so that no difference hides behind
+[UNK]. What the slow class is asked holds only code points that were assigned long before Unicode 14, the oldest
+version that a supported Python has; the fast class, whose tables are its own, is also asked others. To keep the
+file small, an answer that equals the one it is recorded beside (see `unless_equal`) is null. Run it again when
+the bundled vocabulary or the cases change.
 """
 
 import hashlib
+import itertools
 import json
 import random
+import sys
 import tempfile
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import transformers
-from transformers import ConvBertTokenizer
+from transformers import ConvBertTokenizer, ConvBertTokenizerFast
+
+sys.path.append(str(Path(__file__).parents[1] / "tools"))
+
+import tokenizer_cases as cases
+from tokenizer_compare import made, outcome, write_vocabulary
 
 HERE = Path(__file__).parent
-BUNDLED = HERE.parents[1] / "convbert_np" / "data" / "tiny" / "vocab.txt"
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "<mask>"]
-MODES = {
+BUNDLED = cases.TINY
+SPECIAL = [*cases.SPECIAL, "<mask>"]
+CLASSES = {"slow": ConvBertTokenizer, "fast": ConvBertTokenizerFast}
+MODES: dict[str, dict[str, Any]] = {
     "default": {},
     "cased": {"do_lower_case": False},
     "cased, no accents": {"do_lower_case": False, "strip_accents": True},
@@ -29,6 +40,7 @@ MODES = {
     "no chinese": {"tokenize_chinese_chars": False},
     "own mask": {"mask_token": "<mask>", "pad_token": "[SEP]"},
 }
+ONLY = {"slow": {"no basic": {"do_basic_tokenize": False}}, "fast": {"not cleaned": {"clean_text": False}}}
 WRITTEN = [
     "",
     " ",
@@ -91,123 +103,151 @@ WRITTEN = [
     "\u4e00" * 120,
     "." * 120,
 ]
-RANGES = [
-    (0x20, 0x7E), (0x20, 0x7E), (0x00, 0x9F), (0xA0, 0x24F), (0x250, 0x36F), (0x370, 0x3FF), (0x400, 0x52F),
-    (0x590, 0x6FF), (0x900, 0x97F), (0xE00, 0xE7F), (0x1100, 0x11FF), (0x1E00, 0x1FFF), (0x2000, 0x206F),
-    (0x2070, 0x2BFF), (0x3000, 0x30FF), (0x3300, 0x4E40), (0xAC00, 0xAD00), (0xF8F0, 0xFFFD),
-    (0x1D15E, 0x1D17A), (0x1D400, 0x1D4FF), (0x2F800, 0x2F830), (0xE0020, 0xE0030),
-]  # fmt: skip
+
+NEW = [  # for the fast class only: unassigned code points, and some that Unicode 14 to 16 brought
+    "a\u0378b \U000e0fffx \U0002b820y \U0002b91fz \U0002ebf0 \U00031350 \u0c3c \u1acf\u2e53 \U0001f9cb\U0001fae8",
+    "\U00010ec2 \u0897x \ua7da\U00010d50 \U0001e6ff \u166d\u1734 \u061d \u0890 \ud7ff \U0010fffe",
+]
 
 
 def random_texts(number: int) -> list[str]:
-    """Texts of 15 characters or words, of two scripts each; only characters that Unicode 3.2 already had."""
-    generator = random.Random(20)
-    pools = [[chr(c) for c in range(a, b + 1) if unicodedata.ucd_3_2_0.category(chr(c)) != "Cn"] for a, b in RANGES]
-    words = [
-        "[MASK]",
-        "[SEP]",
-        "<mask>",
-        " ",
-        "\n",
-        "the",
-        "King",
-        "\u0301",
-        "\u0327",
-        "\u00c9",
-        "##ing",
-        "love",
-        "d",
-    ]
-    texts = []
-    for _ in range(number):
-        pool = [*generator.choice(pools), *generator.choice(pools)]
-        texts.append("".join(generator.choice(words if generator.random() < 0.3 else pool) for _ in range(15)))
-    return [text for text in texts if all(unicodedata.category(c) != "Cs" for c in text)]
+    """Random texts that hold only characters that Unicode 3.2 already had."""
+    old = unicodedata.ucd_3_2_0.category
+    texts = [text[:40] for text in cases.random_texts("golden", 20 * number)]
+    return [text for text in texts if text.strip() and all(old(character) != "Cn" for character in text)][:number]
 
 
 def characters_of(texts: list[str]) -> str:
     """Every character that a token of these texts can hold."""
-    forms = [text for text in texts] + [character.lower() for text in texts for character in text]
-    forms += [unicodedata.normalize(form, text) for form in ("NFC", "NFD") for text in forms]
+    forms = list(texts) + [character.lower() for text in texts for character in text]
+    forms += [unicodedata.normalize(form, text) for form in ("NFC", "NFD") for text in tuple(forms)]
     found = {character for text in forms for character in text}
-    return "".join(sorted(c for c in found if unicodedata.category(c)[0] not in "CZ"))
+    return "".join(sorted(c for c in found if unicodedata.category(c)[0] != "Z" and c not in "\n\r\t"))
 
 
-def write_vocabulary(path: Path, characters: str) -> Path:
-    """The vocabulary of single characters; the tests build the same."""
-    tokens = [*SPECIAL, *characters, *("##" + character for character in characters)]
-    path.write_text("".join(token + "\n" for token in tokens), encoding="utf-8", newline="\n")
-    return path
+def unless_equal(answers: list, others: list) -> list:
+    """The answers with null for each that equals the other one in its place."""
+    return [None if answer == other else answer for answer, other in zip(answers, others, strict=True)]
 
 
-def encodings() -> list[dict]:
-    """Calls of the tokenizer with the bundled vocabulary: pairs, padding and truncation."""
-    tokenizer = ConvBertTokenizer(BUNDLED)
-    short, long = "the king is dead", "o, what a noble mind is here overthrown! [MASK]"
-    cases = [
-        (short, None),
-        (long, short),
-        (short, long),
-        ("", None),
-        ("", ""),
-        (short, ""),
-        ("", long),
-        (short, short),
-    ]
-    batches = [([short, long, ""], None), ([short, long, ""], [long, short, short])]
-    recorded = []
-    for text, pair in cases + batches:
-        settings = [
-            {},
-            {"padding": True},
-            {"padding": "max_length", "max_length": 20},
-            {"padding": "longest"},
-        ]
-        settings += [{"truncation": True, "max_length": length} for length in (3, 4, 5, 7, 8, 9, 12, 30)]
-        settings += [{"truncation": True, "padding": "max_length", "max_length": length} for length in (6, 16)]
-        for setting in settings:
-            answer = tokenizer(text, pair, **{"truncation": False, **setting})
-            recorded.append({"text": text, "text_pair": pair, "settings": setting, "encoding": dict(answer)})
+def tokens_of(vocabulary: Path, texts: list[str], new: list[str]) -> dict[str, dict[str, list]]:
+    """The tokens, joined by a space, by class and mode; null where another mode or class gives the same.
+
+    A mode of the slow class is recorded against its default mode. A mode of the fast class is recorded against
+    the same mode of the slow class or, where that has none, against the fast default mode.
+    """
+    answers: dict[str, dict[str, list]] = {"slow": {}, "fast": {}}
+    for kind, asked in (("slow", texts), ("fast", texts + new)):
+        for mode, options in (MODES | ONLY[kind]).items():
+            tokenizer = CLASSES[kind](vocabulary, **options)
+            answers[kind][mode] = [" ".join(tokenizer.tokenize(text)) for text in asked]
+    slow, fast = answers["slow"], answers["fast"]
+    blank = [None] * len(texts)
+    recorded = {
+        "slow": {mode: unless_equal(rows, blank if mode == "default" else slow["default"]) for mode, rows in slow.items()}
+    }
+    others = {mode: [*slow[mode], *[None] * len(new)] if mode in slow else fast["default"] for mode in fast}
+    recorded["fast"] = {mode: unless_equal(rows, others[mode]) for mode, rows in fast.items()}
     return recorded
 
 
-def decodings() -> list[dict]:
-    """Ids of the bundled vocabulary to text."""
-    tokenizer = ConvBertTokenizer(BUNDLED)
+def positions_of(vocabulary: Path, texts: list[str]) -> list[list]:
+    """The offsets, in one row, and the word ids that the fast class gives for each text without special tokens."""
+    tokenizer = ConvBertTokenizerFast(vocabulary)
+    encoding = tokenizer(texts, return_offsets_mapping=True, add_special_tokens=False)
+    offsets = [[*itertools.chain.from_iterable(row)] for row in encoding["offset_mapping"]]
+    return [[row, encoding.word_ids(index)] for index, row in enumerate(offsets)]
+
+
+def written_outcome(tokenizer: Any, arguments: dict[str, Any]) -> Any:
+    """What a call gives, or {"raises": name of the exception}."""
+    found = outcome(tokenizer, **arguments)
+    return {"raises": type(found).__name__} if isinstance(found, BaseException) else found
+
+
+def calls_of(kind: str, every: int, longest: int = 800) -> list[list]:
+    """Some of the combinations of arguments of a call: attributes, arguments and the outcome; few that are refused.
+
+    Those whose record would be longer than `longest` characters are left out.
+    """
+    tokenizer = CLASSES[kind](BUNDLED)
+    recorded = []
+    for padding, truncation in itertools.product(cases.PADDINGS, cases.TRUNCATIONS):
+        refused = 0
+        start = len(recorded) * 7 % every
+        for call in itertools.islice(cases.calls(kind, padding, truncation), start, None, every):
+            for name, value in call.attributes.items():
+                setattr(tokenizer, name, value)
+            answer = written_outcome(tokenizer, call.arguments)
+            refused += isinstance(answer, dict)
+            entry = [call.attributes, call.arguments, answer]
+            if (refused <= 1 or not isinstance(answer, dict)) and len(json.dumps(entry)) <= longest:
+                recorded.append(entry)
+    return recorded
+
+
+def decodings() -> list[list]:
+    """Ids of the bundled vocabulary, the two flags, the text of the slow class, and that of the fast or null if equal."""
+    slow, fast = (tokenizer_class(BUNDLED) for tokenizer_class in CLASSES.values())
     generator = random.Random(21)
-    marks = tokenizer.convert_tokens_to_ids([*".,?!'", "##s", "n", "t", "m", "s", "ve", "re", "##t", "don", "[SEP]"])
-    rows = [tokenizer(text)["input_ids"] for text in WRITTEN[:20]]
-    rows += [[generator.choice([*marks, generator.randrange(-2, 1210)]) for _ in range(20)] for _ in range(40)]
-    rows += [tokenizer.convert_tokens_to_ids(text.split()) for text in ("it ' s", "##s the", "a ' b do n ' t , i ' ve .")]
+    marks = slow.convert_tokens_to_ids([*".,?!'", "##s", "n", "t", "m", "s", "ve", "re", "##t", "don", "[SEP]"])
+    rows = [slow(text)["input_ids"] for text in WRITTEN[:20]]
+    rows += [[generator.choice([*marks, generator.randrange(1210)]) for _ in range(16)] for _ in range(24)]
+    rows += [slow.convert_tokens_to_ids(text.split()) for text in ("it ' s", "##s the", "a ' b do n ' t , i ' ve .")]
     recorded = []
-    for ids in rows:
-        for skip in (False, True):
-            for clean in (False, True):
-                text = tokenizer.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=clean)
-                recorded.append({"ids": ids, "skip": skip, "clean": clean, "text": text})
+    for ids, skip, clean in itertools.product(rows, (False, True), (False, True)):
+        texts = [one.decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=clean) for one in (slow, fast)]
+        recorded.append([ids, skip, clean, texts[0], None if texts[0] == texts[1] else texts[1]])
     return recorded
+
+
+def additions() -> list[list]:
+    """Settings and additions (a token is its text, or its text and flags), texts, and the tokens of both classes."""
+    recorded = []
+    for seed in range(24):
+        generator = random.Random(f"golden {seed}")
+        settings = cases.random_settings(generator)
+        changes = [cases.random_addition(generator) for _ in range(generator.randint(1, 3))]
+        texts = cases.addition_texts(f"golden {seed}", 8)
+        tokens = [added_tokens_of(kind, settings, changes, texts) for kind in CLASSES]
+        recorded.append([settings, changes, texts, tokens[0], None if tokens[0] == tokens[1] else tokens[1]])
+    return recorded
+
+
+def added_tokens_of(kind: str, settings: dict, changes: list, texts: list[str]) -> list[list[str]]:
+    """The tokens of texts after some additions."""
+    tokenizer = CLASSES[kind](BUNDLED, **made(settings, transformers.AddedToken))
+    for name, value in changes:
+        value = made(value, transformers.AddedToken)
+        _ = getattr(tokenizer, name)(*value) if name.startswith("add_") else setattr(tokenizer, name, value)
+    return [tokenizer.tokenize(text) for text in texts]
 
 
 def main() -> None:
     """Write tokenizer.json."""
-    texts = list(dict.fromkeys(WRITTEN + random_texts(260)))
-    characters = characters_of(texts)
+    transformers.logging.set_verbosity(transformers.logging.FATAL + 1)
+    texts = list(dict.fromkeys(WRITTEN + random_texts(110)))
+    characters = characters_of(texts + NEW)
+    ids = {kind: [tokenizer_class(BUNDLED).encode(text) for text in texts] for kind, tokenizer_class in CLASSES.items()}
     golden = {
-        "source": f"slow ConvBertTokenizer of transformers {transformers.__version__}, "
+        "source": f"ConvBertTokenizer and ConvBertTokenizerFast of transformers {transformers.__version__}, "
         f"Unicode {unicodedata.unidata_version}; written by make_tokenizer.py",
         "bundled_sha256": hashlib.sha256(BUNDLED.read_bytes()).hexdigest(),
-        "modes": MODES,
+        "modes": {kind: MODES | ONLY[kind] for kind in CLASSES},
         "special": SPECIAL,
         "characters": characters,
         "texts": texts,
-        "ids": [ConvBertTokenizer(BUNDLED).encode(text) for text in texts],
-        "encodings": encodings(),
+        "new": NEW,
+        "ids": {"slow": ids["slow"], "fast": unless_equal(ids["fast"], ids["slow"])},
+        "calls": {kind: calls_of(kind, 383) for kind in CLASSES},
         "decodings": decodings(),
+        "additions": additions(),
     }
     with tempfile.TemporaryDirectory() as folder:
-        vocabulary = write_vocabulary(Path(folder) / "vocab.txt", characters)
-        tokenizers = {mode: ConvBertTokenizer(vocabulary, **settings) for mode, settings in MODES.items()}
-        golden["tokens"] = {mode: [" ".join(t.tokenize(text)) for text in texts] for mode, t in tokenizers.items()}
+        tokens = [*SPECIAL, *characters, *("##" + character for character in characters)]
+        vocabulary = write_vocabulary(Path(folder), tokens)
+        golden["tokens"] = tokens_of(vocabulary, texts, NEW)
+        golden["positions"] = positions_of(vocabulary, texts + NEW)
     lines = [f"{json.dumps(key)}: {json.dumps(value, separators=(',', ':'))}" for key, value in golden.items()]
     (HERE / "tokenizer.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
 

@@ -1,0 +1,52 @@
+"""The command line: convbert-np.
+
+Exit codes: 0 all is well; 1 a check failed, or a value is not finite; 2 the command was misused, or a file cannot be read or
+written; 130 interrupted.
+"""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+
+import convbert_np
+from convbert_np.cli.codes import INTERRUPTED, MISUSED, OK
+from convbert_np.cli.selftest import add_selftest
+from convbert_np.cli.tokenizer import add_tokenize, add_train_vocab
+from convbert_np.cli.trace import add_trace
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parsed = parser().parse_args(arguments)
+    if sys.stdout is None:
+        return MISUSED
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = lambda message, *rest, **more: print(f"convbert-np: warning: {message}", file=sys.stderr)
+            return parsed.command(parsed)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return OK
+    except KeyboardInterrupt:
+        print("convbert-np: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (OSError, ValueError, TypeError) as error:
+        print(f"convbert-np: error: {str(error).splitlines()[0] if str(error) else type(error).__name__}", file=sys.stderr)
+        return MISUSED
+    except MemoryError:
+        print("convbert-np: error: there is not enough memory for this model and text", file=sys.stderr)
+        return MISUSED
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="convbert-np", description="ConvBERT in pure NumPy.")
+    top.add_argument("--version", action="version", version=f"convbert-np {convbert_np.__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    add_trace(commands)
+    add_selftest(commands)
+    add_tokenize(commands)
+    add_train_vocab(commands)
+    return top

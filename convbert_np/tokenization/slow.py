@@ -1,0 +1,419 @@
+"""ConvBertTokenizer: the tokenizer with the semantics of the reference's slow class."""
+
+import os
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+from convbert_np.tokenization.added_tokens import AddedToken
+from convbert_np.tokenization.attributes import check_words
+from convbert_np.tokenization.base import TokenizerBase
+from convbert_np.tokenization.batch import BatchEncoding, is_row
+from convbert_np.tokenization.cache import collector_paused
+from convbert_np.tokenization.checks import as_ids, check_flag, check_text, check_texts, is_integer
+from convbert_np.tokenization.engine import SlowEngine
+from convbert_np.tokenization.inputs import Pair, is_ids
+from convbert_np.tokenization.normalization import Normalization
+from convbert_np.tokenization.options import TRUNCATIONS as STRATEGIES
+from convbert_np.tokenization.options import Options, check_number, strategy
+from convbert_np.tokenization.special_tokens import Token
+from convbert_np.tokenization.truncation import truncate_slow
+from convbert_np.tokenization.vocabulary import numbered, read_lines
+from convbert_np.tokenization.wordpiece import WordPiece, join_pieces
+
+
+class ConvBertTokenizer(TokenizerBase):
+    """The WordPiece tokenizer of BERT and ConvBERT, with the semantics of the slow class of transformers 4.37.2.
+
+    vocab_file              the vocab.txt; it must hold the five special tokens under their usual names
+    do_lower_case           lower-case the text, special tokens excepted
+    do_basic_tokenize       False: cut at white space only, then into pieces; no stage of the basic tokenization is done
+    never_split             words that stay whole where white space alone delimits them (after lower-casing)
+    unk_token, ..., mask_token
+                            the special tokens, strings or AddedTokens; another name is added to the vocabulary
+    tokenize_chinese_chars  make each Chinese character a word
+    strip_accents           take accents off; None: if do_lower_case
+    more                    bos_token, eos_token, additional_special_tokens, model_max_length, padding_side, truncation_side,
+                            clean_up_tokenization_spaces, split_special_tokens, model_input_names, added_tokens_decoder
+
+    `ConvBertTokenizerFast` tells where each token stands in the text, which this class does not, and returns all
+    windows over a long text. On ordinary text both give the same ids; docs/tokenizer.md lists where they differ.
+
+    Raises FileNotFoundError, ValueError or TypeError naming the file or the argument.
+    Source: ConvBertTokenizer of transformers 4.37.2.
+    """
+
+    is_fast = False
+
+    def __init__(
+        self,
+        vocab_file: str | os.PathLike[str],
+        do_lower_case: bool = True,
+        do_basic_tokenize: bool = True,
+        never_split: Iterable[str] | None = None,
+        unk_token: Token = "[UNK]",
+        sep_token: Token = "[SEP]",
+        pad_token: Token = "[PAD]",
+        cls_token: Token = "[CLS]",
+        mask_token: Token = "[MASK]",
+        tokenize_chinese_chars: bool = True,
+        strip_accents: bool | None = None,
+        **more: Any,
+    ):
+        never = check_words(never_split, "never_split")
+        arguments = {
+            "do_lower_case": check_flag(do_lower_case, "do_lower_case"),
+            "do_basic_tokenize": check_flag(do_basic_tokenize, "do_basic_tokenize"),
+            "never_split": None if never_split is None else sorted(never),
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+            "tokenize_chinese_chars": check_flag(tokenize_chinese_chars, "tokenize_chinese_chars"),
+            "strip_accents": None if strip_accents is None else check_flag(strip_accents, "strip_accents"),
+        }
+        for name in ("clean_text", "wordpieces_prefix", "tokenizer_file"):  # files of the fast class hold them
+            more.pop(name, None)
+        super().__init__(arguments, more)
+        self.vocab_file = vocab_file
+        self._lines = read_lines(vocab_file)
+        self.vocab = numbered(self._lines)
+        self.do_lower_case = do_lower_case
+        self.do_basic_tokenize = do_basic_tokenize
+        self.never_split = never
+        self.tokenize_chinese_chars = tokenize_chinese_chars
+        self.strip_accents = strip_accents
+        self._model_unk_token = str(unk_token)
+        self._tokens = {number: token for token, number in self.vocab.items()}
+        self._added: dict[int, AddedToken] = dict(more.get("added_tokens_decoder") or {})
+        self._numbers = {token.content: number for number, token in self._added.items()}
+        self._engine: SlowEngine | None = None
+        self._check_special_tokens(vocab_file)
+        self._add([token for token in self.all_special_tokens_extended if str(token) not in self._numbers], special=True)
+
+    # The vocabulary
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """Id to AddedToken, by id: the tokens that text is cut at before anything else."""
+        return dict(sorted(self._added.items()))
+
+    def _knows(self, token: str) -> bool:
+        """Whether a token has an id of its own."""
+        return token in self._numbers or token in self.vocab
+
+    def _add(self, tokens: Sequence[Token], special: bool) -> int:
+        """Add tokens; the number of those that were not in the vocabulary."""
+        count = 0
+        for token in tokens:
+            added = self._as_added(token, special)
+            if added is None:
+                continue
+            number = self.get_vocab().get(added.content)
+            if number is None:
+                number = self._free_number()
+                count += 1
+            if added.special and added.content not in self.all_special_tokens:
+                self._additional.append(added)
+            self._added[number] = added
+            self._numbers[added.content] = number
+        return count
+
+    def _as_added(self, token: Token, special: bool) -> AddedToken | None:
+        """The AddedToken to add, None for one that is empty or added already."""
+        if not str(token):
+            return None
+        if isinstance(token, str):
+            if token in self._numbers:
+                return None
+            token = AddedToken(token, special=special or token in self.all_special_tokens)
+        elif special:
+            token = with_flags(token, special=True)
+        if token in self._added.values():
+            return None
+        lower = self.do_lower_case and self.do_basic_tokenize and token.normalized and not token.special
+        return with_flags(token, content=token.content.lower()) if lower else token
+
+    def _free_number(self) -> int:
+        """The id of a new token: the size of the vocabulary, or where lines repeat the first id behind all others."""
+        size = len(self)
+        taken = size in self._tokens or size in self._added
+        return max([*self._tokens, *self._added]) + 1 if taken else size
+
+    def _changed(self) -> None:
+        """Forget the engine."""
+        self._engine = None
+
+    @property
+    def engine(self) -> SlowEngine:
+        """What turns text into ids, made for the tokens and settings as they are."""
+        if self._engine is None:
+            self._engine = self._make_engine(self.split_special_tokens)
+        return self._engine
+
+    def _make_engine(self, split_special: bool) -> SlowEngine:
+        """An engine for the tokens and settings as they are."""
+        lower, accents = self.do_lower_case, self.strip_accents
+        normalization = Normalization(
+            fast=False,
+            chinese=self.tokenize_chinese_chars,
+            lower=lower,
+            strip=bool(lower) if accents is None else accents,
+            basic=self.do_basic_tokenize,
+            never_split=self.never_split | set(self.all_special_tokens),
+        )
+        numbers = {token: number for token, number in self._numbers.items() if token in self.vocab}
+        unknown = self._model_unk_token
+        vocabulary = {**self.vocab, **numbers, unknown: self._token_id(unknown)}
+        kept = [token.content for token in self._added.values() if not token.special and token.normalized]
+        return SlowEngine(
+            normalization,
+            WordPiece(vocabulary, unknown),
+            {token.content: (number, token) for number, token in self._added.items()},
+            [*self.all_special_tokens, *kept],
+            self.never_split if self.do_basic_tokenize else frozenset(),
+            split_special,
+        )
+
+    # Text to ids
+
+    def tokenize(self, text: str, split_special_tokens: bool | None = None) -> list[str]:
+        """Cut text into tokens; no special token is added.
+
+        split_special_tokens  True: those in the text are cut like other words; None: as the tokenizer is set
+        """
+        text = check_text(text, "text")
+        if split_special_tokens is None:
+            return self.engine.tokens_of(text)
+        return self._make_engine(check_flag(split_special_tokens, "split_special_tokens")).tokens_of(text)
+
+    def _ids(self, text: Any) -> list[int]:
+        """The ids of a checked text: a string, a list of words, of tokens (marked as such) or of ids."""
+        if isinstance(text, str):
+            return self.engine.ids(text)
+        if isinstance(text, Given):
+            return list(text.ids)
+        return list(chain.from_iterable(map(self.engine.ids, text)))
+
+    def _one(self, text: Any, text_pair: Any, options: Options) -> tuple[list[Pair], bool]:
+        """The one row of `encode_plus`, which also takes tokens and ids."""
+        if text_pair is None or isinstance(text_pair, str) == isinstance(text, str):
+            given = self._given(text, "text", options)
+            if given is not None:
+                second = None if text_pair is None else self._given(text_pair, "text_pair", options)
+                if second is None and text_pair is not None:
+                    raise TypeError(f"text_pair must be a list of tokens or of ids like text, not {text_pair!r:.80}")
+                return [(given, second)], False
+        return super()._one(text, text_pair, options)
+
+    def _many(self, batch: Any, options: Options) -> list[Pair]:
+        """The rows of `batch_encode_plus`, which may hold lists of ids."""
+        if isinstance(batch, list | tuple) and batch and all(is_ids(row) for row in batch):
+            return [(Given(as_ids(row, "batch_text_or_text_pairs")), None) for row in batch]
+        return super()._many(batch, options)
+
+    def _given(self, text: Any, argument: str, options: Options) -> "Given | None":
+        """The ids of a list of tokens or of ids; None if the argument is none."""
+        if is_ids(text):
+            return Given(as_ids(text, argument))
+        if isinstance(text, list | tuple) and not options.is_split_into_words and text:
+            return Given([self._token_id(check_text(token, f"{argument}[{index}]")) for index, token in enumerate(text)])
+        return None
+
+    def _encode(self, rows: list[Pair], many: bool, options: Options) -> BatchEncoding:
+        """The encoding of checked texts."""
+        if options.return_offsets_mapping:
+            raise ValueError("return_offsets_mapping=True needs ConvBertTokenizerFast: ConvBertTokenizer keeps no offsets")
+        with collector_paused():
+            ids = [(self._ids(first), None if second is None else self._ids(second)) for first, second in rows]
+            return self._finish([self._row(first, second, options) for first, second in ids], many, options)
+
+    def _finish(self, rows: list[dict[str, Any]], many: bool, options: Options, prepend: bool = True) -> BatchEncoding:
+        """Pad the rows and put them together."""
+        lengths = [len(row["input_ids"]) for row in rows]
+        rows = self._pad_rows(rows, options, self._wants(options.return_attention_mask, "attention_mask"))
+        if options.return_length:
+            rows = [
+                {**row, "length": length if many else len(row["input_ids"])} for row, length in zip(rows, lengths, strict=True)
+            ]
+        if not many:
+            return BatchEncoding(rows[0], tensor_type=options.return_tensors, prepend_batch_axis=prepend)
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        return BatchEncoding(columns, tensor_type=options.return_tensors)
+
+    def _row(self, ids: list[int], pair_ids: list[int] | None, options: Options) -> dict[str, Any]:
+        """One row by name, truncated and with its special tokens, not padded."""
+        pair, special = pair_ids is not None, options.add_special_tokens
+        self._check_row(pair, options)
+        total = len(ids) + len(pair_ids or ()) + (self.num_special_tokens_to_add(pair) if special else 0)
+        overflowing: list[int] = []
+        if options.truncation != "do_not_truncate" and options.max_length and total > options.max_length:
+            remove = total - options.max_length
+            ids, pair_ids, overflowing = truncate_slow(
+                ids, pair_ids, remove, options.truncation, options.stride, self.truncation_side
+            )
+        row: dict[str, Any] = {}
+        if options.return_overflowing_tokens:
+            row = {"overflowing_tokens": overflowing, "num_truncated_tokens": total - (options.max_length or 0)}
+        plain = [*ids, *(pair_ids or ())]
+        row["input_ids"] = self._surrounded(ids, pair_ids) if special else plain
+        if self._wants(options.return_token_type_ids, "token_type_ids"):
+            types = self._types(ids, pair_ids)
+            row["token_type_ids"] = types if special else [0] * len(plain)
+        if options.return_special_tokens_mask:
+            row["special_tokens_mask"] = special_mask(ids, pair_ids) if special else [0] * len(plain)
+        self._warn_if_long(len(row["input_ids"]), options)
+        return row
+
+    def _check_row(self, pair: bool, options: Options) -> None:
+        """Raise ValueError for arguments that cannot be followed."""
+        self._check_room(options, pair)
+        if options.return_token_type_ids and not options.add_special_tokens:
+            raise ValueError("return_token_type_ids=True needs add_special_tokens=True")
+        if options.return_overflowing_tokens and options.max_length is None:
+            raise ValueError("return_overflowing_tokens=True needs a max_length")
+        if options.return_overflowing_tokens and options.truncation == "longest_first" and pair:
+            raise ValueError("return_overflowing_tokens=True needs truncation='only_first' or 'only_second' for a pair of texts")
+
+    def prepare_for_model(
+        self,
+        ids: Sequence[int],
+        pair_ids: Sequence[int] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        pad_to_multiple_of: int | None = None,
+        return_tensors: str | None = None,
+        prepend_batch_axis: bool = False,
+        **more: Any,
+    ) -> BatchEncoding:
+        """The encoding of ids without special tokens, or of a pair of them; arguments as in `__call__`.
+
+        prepend_batch_axis  put an axis of length 1 before the others of an array
+        """
+        options = self._options(
+            padding, truncation, max_length, stride, pad_to_multiple_of, return_tensors,
+            add_special_tokens=add_special_tokens, **more,
+        )  # fmt: skip
+        second = None if pair_ids is None else as_ids(pair_ids, "pair_ids")
+        row = self._row(as_ids(ids, "ids"), second, options)
+        return self._finish([row], False, options, check_flag(prepend_batch_axis, "prepend_batch_axis"))
+
+    def truncate_sequences(
+        self,
+        ids: Sequence[int],
+        pair_ids: Sequence[int] | None = None,
+        num_tokens_to_remove: int = 0,
+        truncation_strategy: bool | str = "longest_first",
+        stride: int = 0,
+    ) -> tuple[list[int], list[int] | None, list[int]]:
+        """The ids and second ids with so many taken off, and those taken off; see `truncate_slow`."""
+        remove = check_number(num_tokens_to_remove, "num_tokens_to_remove", -(10**9)) or 0
+        chosen = strategy(truncation_strategy, "truncation_strategy", STRATEGIES, "longest_first")
+        overlap = check_number(stride, "stride", 0) or 0
+        second = None if pair_ids is None else as_ids(pair_ids, "pair_ids")
+        return truncate_slow(as_ids(ids, "ids"), second, remove, chosen, overlap, self.truncation_side)
+
+    def get_special_tokens_mask(
+        self,
+        token_ids_0: Sequence[int],
+        token_ids_1: Sequence[int] | None = None,
+        already_has_special_tokens: bool = False,
+    ) -> list[int]:
+        """1 for the special tokens that ids get, or that they have already, 0 for the rest."""
+        if check_flag(already_has_special_tokens, "already_has_special_tokens"):
+            if token_ids_1 is not None:
+                raise ValueError("token_ids_1 must be None with already_has_special_tokens=True")
+            special = set(self.all_special_ids)
+            return [int(number in special) for number in as_ids(token_ids_0, "token_ids_0")]
+        second = None if token_ids_1 is None else as_ids(token_ids_1, "token_ids_1")
+        return special_mask(as_ids(token_ids_0, "token_ids_0"), second)
+
+    # Ids to text
+
+    def _token_id(self, token: str) -> int:
+        """The id of a token, that of unk_token if it has none."""
+        number = self._numbers.get(token, self.vocab.get(token))
+        if number is None:
+            unknown = str(self._special.get("unk_token", self._model_unk_token))
+            number = self._numbers.get(unknown, self.vocab.get(unknown))
+        if number is None:
+            raise ValueError(f"the token {token!r} is not in the vocabulary, and neither is unk_token")
+        return number
+
+    def _token(self, number: int) -> str:
+        """The token of an id, unk_token for an id without one."""
+        if number in self._added:
+            return self._added[number].content
+        return self._tokens.get(number, str(self._special.get("unk_token", self._model_unk_token)))
+
+    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
+        """The token of an id, or the list of tokens of several; unk_token for an id without a token.
+
+        skip_special_tokens leaves the special tokens out of a list.
+        """
+        if is_integer(ids):
+            return self._token(int(ids))
+        skipped = set(self.all_special_ids) if skip_special_tokens else ()
+        return [self._token(number) for number in as_ids(ids, "ids") if number not in skipped]
+
+    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
+        """The text of tokens: pieces glued together, words separated by a space."""
+        return join_pieces(check_texts(tokens, "tokens"))
+
+    def _decode(self, ids: list[int], skip: bool, between: bool) -> str:
+        """The text of ids; added tokens that are not special stand for themselves."""
+        special = set(self.all_special_tokens)
+        alone = set(self._numbers) - special
+        alone.update(token for token in self.additional_special_tokens if self._token_id(token) >= self.vocab_size)
+        parts: list[str] = []
+        pieces: list[str] = []
+        for token in self.convert_ids_to_tokens(ids, skip_special_tokens=skip):
+            if token not in alone:
+                pieces.append(token)
+                continue
+            parts += [text for text in [join_pieces(pieces)] if text]
+            parts.append(token)
+            pieces = []
+        if pieces:
+            parts.append(join_pieces(pieces))
+        return (" " if between else "").join(parts)
+
+    def _vocabulary_text(self) -> str:
+        """The lines of vocab.txt as they were read, repeated ones too, so that no id is lost."""
+        return "".join(f"{line}\n" for line in self._lines)
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+    ) -> tuple[str, ...]:
+        """Write the tokenizer for `from_pretrained`, here and in transformers; the paths of the files written."""
+        if legacy_format is False:
+            raise ValueError("legacy_format=False needs ConvBertTokenizerFast: it asks for tokenizer.json")
+        return super().save_pretrained(save_directory, legacy_format, filename_prefix)
+
+
+def special_mask(ids: Sequence[int], pair_ids: Sequence[int] | None) -> list[int]:
+    """1 for the special tokens that ids get, 0 for the ids."""
+    first = [1, *[0] * len(ids), 1]
+    return first if pair_ids is None else [*first, *[0] * len(pair_ids), 1]
+
+
+class Given:
+    """Ids that need no tokenizing."""
+
+    def __init__(self, ids: list[int]):
+        self.ids = ids
+
+
+def with_flags(token: AddedToken, **changes: Any) -> AddedToken:
+    """The token with some of its fields changed."""
+    return AddedToken(**{**token.to_dict(), **changes})
+
+
+__all__ = ["ConvBertTokenizer", "is_row"]
