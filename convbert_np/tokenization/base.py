@@ -14,6 +14,7 @@ from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.attributes import ENGINE_SETTINGS, SETTINGS
 from convbert_np.tokenization.batch import BatchEncoding, check_tensors, is_row
 from convbert_np.tokenization.checks import as_ids, check_flag, check_path, check_text, is_integer
+from convbert_np.tokenization.explain import MAX_WORDS, Explanation, explain
 from convbert_np.tokenization.inputs import Pair, check_pairs, pair_up
 from convbert_np.tokenization.options import Options, choose
 from convbert_np.tokenization.padding import as_rows, check_columns, pad_row, round_up
@@ -86,6 +87,12 @@ class TokenizerBase(SpecialTokens):
         super().__setattr__(name, value if check is None else check(value, name))
         if name in ENGINE_SETTINGS and self.__dict__.get("_engine") is not None:
             self._changed()
+
+    @staticmethod
+    def _given_added(more: Mapping[str, Any]) -> dict[int, AddedToken]:
+        """The argument added_tokens_decoder, checked."""
+        given = more.get("added_tokens_decoder")
+        return {} if given is None else files.read_decoder(given, "added_tokens_decoder")
 
     def _check_special_tokens(self, path: Any) -> None:
         """Raise ValueError if the vocabulary lacks a special token; warn if the caller's own name for one is to be added."""
@@ -289,6 +296,13 @@ class TokenizerBase(SpecialTokens):
     def _wants(self, asked: bool | None, name: str) -> bool:
         """Whether a value is returned: as asked, else if the model takes it."""
         return name in self.model_input_names if asked is None else asked
+
+    def explain(self, text: str, max_words: int | None = MAX_WORDS) -> Explanation:
+        """Every stage that a text goes through and every candidate that WordPiece looks up; to be printed, or shown in Jupyter.
+
+        max_words  how many words are printed, None for all; see `explain.explain`
+        """
+        return explain(self, text, max_words)
 
     def _warn_if_long(self, length: int, options: Options) -> None:
         """Warn of a row that is longer than the model takes, where no max_length was given."""

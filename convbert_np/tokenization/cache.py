@@ -3,7 +3,6 @@
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
@@ -37,7 +36,7 @@ class Cache(dict[str, Value], Generic[Value]):
     def make_room(self, count: int) -> None:
         """Forget the older half if so many more values do not fit."""
         if len(self) + count > self.entries:
-            for old in list(islice(self, max(count, self.entries // 2))):
+            for old in list(self)[: max(count, self.entries // 2)]:  # in one step, for another thread may change it meanwhile
                 self.pop(old, None)  # another thread may have been here first
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from convbert_np.tokenization.checks import is_integer
-from convbert_np.tokenization.engine import FastEngine
+from convbert_np.tokenization.engine import FastEngine, Places
 
 NOWHERE = (0, 0)
 
@@ -36,11 +36,9 @@ class EncodedText:
             self.ids = [number for word in text for number in engine.ids(word)]
 
     @cached_property
-    def offsets(self) -> list[tuple[int, int]]:
-        """The (start, end) of each id in the text, or in its word if words were given."""
-        if isinstance(self.text, str):
-            return self.engine.offsets(self.text)
-        return [span for word in self.text for span in self.engine.offsets(word)]
+    def places(self) -> list[Places]:
+        """Where the ids come from, for the text or for each of the words."""
+        return [self.engine.places(text) for text in ([self.text] if isinstance(self.text, str) else self.text)]
 
     @cached_property
     def tokens(self) -> list[str]:
@@ -52,11 +50,16 @@ class EncodedText:
         return {name: getattr(self, name) for name in ("text", "ids", "offsets", "words", "tokens")}
 
     @cached_property
+    def offsets(self) -> list[tuple[int, int]]:
+        """The (start, end) of each id in the text, or in its word if words were given."""
+        return [span for places in self.places for span in places.offsets()]
+
+    @cached_property
     def words(self) -> list[int]:
         """The number of the word of each id, of the words that were given or that the engine cut."""
         if isinstance(self.text, str):
-            return self.engine.words(self.text)
-        return [index for index, word in enumerate(self.text) for _ in self.engine.ids(word)]
+            return self.places[0].words()
+        return [index for index, places in enumerate(self.places) for _ in places.words()]
 
 
 class Padding(NamedTuple):

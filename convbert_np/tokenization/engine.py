@@ -13,13 +13,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.cache import Cache
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.segments import (
-    Match,
     act_on_neighbours,
     any_of,
     cut,
@@ -99,6 +98,14 @@ class Engine:
     def chunked_ids(self, text: str) -> list[int]:
         """The ids of a text, chunk by chunk."""
         chunks = SURE_SPACE.split(text) if DROPPED_SPACE.search(text) else text.split()
+        step = max(self.chunks.entries // 2, 1)  # so many fit into the cache at once
+        if len(chunks) <= step:
+            return self.ids_of_chunks(chunks)
+        parts = (self.ids_of_chunks(chunks[start : start + step]) for start in range(0, len(chunks), step))
+        return list(chain.from_iterable(parts))
+
+    def ids_of_chunks(self, chunks: Sequence[str]) -> list[int]:
+        """The ids of chunks, of which those that are new are learnt together."""
         ids = list(map(self.chunks.get, chunks))
         if not all(ids):  # () for a chunk of nothing is rare
             self.learn([chunk for chunk, found in zip(chunks, ids, strict=True) if found is None])
@@ -208,6 +215,7 @@ class FastEngine(Engine):
         self.raw, self.raw_pattern = raw, any_of(raw)
         self.raw_firsts = frozenset(content[0] for content in raw if content)
         self.normal, self.normal_pattern = normal, any_of(normal)
+        self.strips = any(token.lstrip or token.rstrip for token in added.values())
         self.shapes: Cache[Shape] = Cache(self.chunk_shape, SHAPES, LONGEST)
 
     def chunk_ids(self, chunk: str) -> Ids:
@@ -274,24 +282,30 @@ class FastEngine(Engine):
                 start = last
         return tuple(spans), tuple(sizes)
 
-    def shapes_of(self, text: str) -> tuple[Iterable[int], list[Shape]]:
-        """The start of every chunk of a text, and its shape."""
-        if not self.local or DROPPED_SPACE.search(text):
-            return [0], [self.chunk_shape(text)]
+    def places(self, text: str) -> "Places":
+        """Where the ids of a text come from."""
+        if not self.local or self.strips or DROPPED_SPACE.search(text):  # a token that strips reaches over white space
+            return Places([0], [self.chunk_shape(text)])
         chunks = text.replace("\n", " ").replace("\t", " ").replace("\r", " ").split(" ")
         starts = accumulate(map(len, chunks), lambda at, length: at + length + 1, initial=0)
-        return starts, list(map(self.shapes.__getitem__, chunks))
+        return Places(list(starts), list(map(self.shapes.__getitem__, chunks)))
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """The (start, end) in the text of every id of `ids`."""
-        pairs = zip(*self.shapes_of(text), strict=False)
+
+class Places(NamedTuple):
+    """Where the ids of a text come from: the start of every chunk, and its shape."""
+
+    starts: list[int]
+    shapes: list[Shape]
+
+    def offsets(self) -> list[tuple[int, int]]:
+        """The (start, end) in the text of every id."""
+        pairs = zip(self.starts, self.shapes, strict=False)
         return [(at + start, at + end) for at, (spans, _) in pairs for start, end in spans]
 
-    def words(self, text: str) -> list[int]:
-        """The number of the word of every id of `ids`."""
-        _, shapes = self.shapes_of(text)
-        sizes = chain.from_iterable(sizes for _, sizes in shapes)
+    def words(self) -> list[int]:
+        """The number of the word of every id."""
+        sizes = chain.from_iterable(sizes for _, sizes in self.shapes)
         return [word for word, size in enumerate(sizes) for _ in range(size)]
 
 
-__all__ = ["Engine", "FastEngine", "Match", "SlowEngine"]
+__all__ = ["Engine", "FastEngine", "Places", "SlowEngine"]

@@ -1,6 +1,6 @@
 """Bits of text before and after a stage, so that a reader sees what each stage changed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -28,12 +28,11 @@ def merged(edits: Iterable[Edit]) -> tuple[Edit, ...]:
     """The edits without empty ones, and with neighbours that change nothing made one."""
     found: list[Edit] = []
     for (changed, kept), group in groupby(edits, lambda edit: (edit.changed, edit.kept)):
-        some = [edit for edit in group if edit.before or edit.after]
         if changed or kept:
-            found += some
-        elif some:
-            text = "".join([edit.before for edit in some])
-            found.append(Edit(text, text))
+            found += [edit for edit in group if edit.before or edit.after]
+            continue
+        text = "".join(edit.before for edit in group)
+        found += [Edit(text, text)] if text else []
     return tuple(found)
 
 
@@ -53,18 +52,18 @@ def edits_of(before: str, after: str, function: Callable[[str], str], room: int)
     return [Edit(before, after)]
 
 
-def split_edits(cells: Iterable[tuple[str, Words]]) -> list[Edit]:
+def split_edits(cells: Iterable[tuple[str, Words]]) -> Iterator[Edit]:
     """The edits that leave the words of every text in place, and one space between them."""
-    edits: list[Edit] = []
-    gap = ""
+    space = gap = ""
     for text, words in cells:
         at = 0
         for word, kept in words:
             start = text.index(word, at)
-            edits += [Edit(gap + text[at:start], " " if edits else ""), Edit(word, word, kept)]
-            at, gap = start + len(word), ""
+            yield Edit(gap + text[at:start], space)
+            yield Edit(word, word, kept)
+            at, gap, space = start + len(word), "", " "
         gap += text[at:]
-    return [*edits, Edit(gap, "")]
+    yield Edit(gap, "")
 
 
 def shortened_edits(text: str, parts: Words) -> list[Edit]:

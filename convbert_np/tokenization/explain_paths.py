@@ -3,7 +3,7 @@
 The stages are those of `Normalization`, put on the whole text, where the engine fuses them and works chunk by chunk.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -17,15 +17,15 @@ from convbert_np.tokenization.wordpiece import WordPiece
 DETAIL = 10_000  # characters of a text that are compared one by one
 ADDED, NEVER_SPLIT = "added token", "never split"
 DOES = {
-    "lower text": "Each character of the text is lower-cased by itself, but not those of special tokens.",
-    "added tokens": "The text is cut at the added tokens that stand in it; no further stage touches them.",
-    "clean": "Control characters are dropped, and white space becomes a space.",
+    "lower text": "Each character is lower-cased by itself, special tokens excepted.",
+    "added tokens": "The text is cut at added tokens, which no further stage touches.",
+    "clean": "Control characters are dropped, white space becomes a space.",
     "chinese": "Spaces are put around each Chinese character.",
     "compose": "A letter and its marks become one character where Unicode has one (NFC).",
-    "white space": "The text is cut at white space; no further stage touches a word that is never split.",
+    "white space": "The text is cut at white space; words never to be split are kept as they are.",
     "lower": "Each character is lower-cased by itself.",
-    "strip": "Accents are taken off: characters are decomposed (NFD), nonspacing marks dropped.",
-    "normalized tokens": "The text is cut at the added tokens that are looked for in what it has become.",
+    "strip": "Accents are taken off: decomposed (NFD), without nonspacing marks.",
+    "normalized tokens": "The text is cut at added tokens that are looked for only here.",
     "punctuation": "Spaces are put around each punctuation character.",
     "split": "The text is cut into words at spaces.",
 }
@@ -59,7 +59,7 @@ class Path:
         self.engine = engine
         self.normalization = engine.normalization
         self.functions = dict(engine.normalization.stages)
-        self.steps = cache(partial(steps_of, engine.model))
+        self.cut = cache(self.cut_word)
         self.text = text
         self.stages: list[Stage] = []
         self.parts: list[Part] = []
@@ -83,7 +83,7 @@ class Path:
         done = {stage.name for stage in self.stages}
         return tuple(name for name in self.options if name not in done)
 
-    def note(self, name: str, edits: list[Edit], cuts: bool = False) -> None:
+    def note(self, name: str, edits: Iterable[Edit], cuts: bool = False) -> None:
         """Remember a stage."""
         found = merged(edits)
         self.stages.append(Stage(name, DOES[name], found, cuts or any(edit.changed for edit in found)))
@@ -104,7 +104,11 @@ class Path:
 
     def put_through(self, name: str, runs: list[Run]) -> list[Run]:
         """Put the runs that are not kept through a stage of the normalization."""
-        return self.change(name, runs, partial(self.normalization.apply, name, self.functions[name]))
+        return self.change(name, runs, partial(self.applied, name))
+
+    def applied(self, name: str, text: str) -> str:
+        """A text after a stage of the normalization."""
+        return self.normalization.apply(name, self.functions[name], text)
 
     def split(self, runs: list[Run]) -> None:
         """Note the last stage."""
@@ -120,18 +124,20 @@ class Path:
             else:
                 yield from self.plain_words(run)
 
-    def cut_word(self, text: str, span: Span | None = None) -> Word:
-        """A word with the steps of WordPiece on it."""
+    def cut_word(self, text: str) -> Word:
+        """A word with the steps of WordPiece on it; equal words are one object."""
         model: WordPiece = self.engine.model
         too_long = len(text) > model.max_characters
-        steps: tuple[Step, ...] = () if too_long else self.steps(text)
+        steps = () if too_long else steps_of(model, text)
         pairs = [(step.piece, step.id) for step in steps if step.piece is not None and step.id is not None]
         unknown = None
         if too_long or len(pairs) < len(steps):
-            unknown = f"nothing fits at character {steps[-1].start}" if steps else f"longer than {model.max_characters} characters"
+            unknown = (
+                f"longer than {model.max_characters} characters" if too_long else f"nothing fits at character {steps[-1].start}"
+            )
             pairs = [(model.unk_token, model.vocabulary[model.unk_token])]
         tokens = tuple([self.name_of(piece, number) for piece, number in pairs])
-        return Word(text, None, span, steps, tokens, tuple([number for _, number in pairs]), unknown)
+        return Word(text, None, None, steps, tokens, tuple([number for _, number in pairs]), unknown)
 
 
 class SlowPath(Path):
@@ -170,8 +176,12 @@ class SlowPath(Path):
     def keep_never_split(self, runs: list[Run]) -> list[Run]:
         """Cut at white space; the words that are never split are kept from here on."""
         never = self.normalization.never_split
-        cells = [[run] if run.kept else [Run(word, NEVER_SPLIT if word in never else None) for word in run.text.split()] for run in runs]
-        edits = split_edits((run.text, [(word.text, bool(word.kept)) for word in words]) for run, words in zip(runs, cells, strict=True))
+        cells = [
+            [run] if run.kept else [Run(word, NEVER_SPLIT if word in never else None) for word in run.text.split()]
+            for run in runs
+        ]
+        pairs = zip(runs, cells, strict=True)
+        edits = split_edits((run.text, [(word.text, bool(word.kept)) for word in words]) for run, words in pairs)
         self.note("white space", edits, any(word.kept == NEVER_SPLIT for words in cells for word in words))
         return joined([word for words in cells for word in words])
 
@@ -181,7 +191,7 @@ class SlowPath(Path):
             if text in self.engine.never_split:
                 yield Word(text, NEVER_SPLIT, None, (), (text,), (self.engine.token_id(text),))
             else:
-                yield self.cut_word(text)
+                yield self.cut(text)
 
 
 class FastPath(Path):
@@ -198,7 +208,9 @@ class FastPath(Path):
                 runs = self.put_through(name, runs)
         runs = [part for run in runs for part in ([run] if run.kept else self.cut_at_normalized(run))]
         if self.engine.normal_pattern is not None:
-            self.note("normalized tokens", [Edit(run.text, run.text, bool(run.kept)) for run in runs], any(run.kept for run in runs))
+            self.note(
+                "normalized tokens", [Edit(run.text, run.text, bool(run.kept)) for run in runs], any(run.kept for run in runs)
+            )
         self.split(self.put_through("punctuation", runs))
         self.parts = [
             Part(self.text[slice(*run.span)], run.token if run.kept else None, run.id, run.span) for run in runs if run.span
@@ -210,8 +222,12 @@ class FastPath(Path):
         runs = []
         for start, end, number in find(self.text, self.engine.raw_pattern, self.engine.raw):
             runs.append(self.run(self.text[start:end], number, (start, end)))
-        self.note("added tokens", [Edit(run.text, run.text, bool(run.kept)) for run in runs], any(run.kept for run in runs))
+        self.note_cut("added tokens", runs)
         return runs
+
+    def note_cut(self, name: str, runs: list[Run]) -> None:
+        """Remember a stage that cuts the text and leaves it as it is."""
+        self.note(name, [Edit(run.text, run.text, bool(run.kept)) for run in runs], any(run.kept for run in runs))
 
     def cut_at_normalized(self, run: Run) -> Iterator[Run]:
         """Cut a normalized run at the added tokens that are looked for there; its characters get their origins."""
@@ -229,8 +245,13 @@ class FastPath(Path):
 
     def plain_words(self, run: Run) -> Iterator[Word]:
         """The words of a run that is no added token."""
-        for first, last in self.normalization.word_spans(run.text):
-            yield self.cut_word(run.text[first:last], (run.origins[first], run.origins[last - 1] + 1))
+        last = 0
+        for text in self.normalization.split(self.applied("punctuation", run.text)):
+            first = run.text.index(text, last)
+            last = first + len(text)
+            word = self.cut(text)
+            span = (run.origins[first], run.origins[last - 1] + 1)
+            yield Word(text, None, span, word.steps, word.tokens, word.ids, word.unknown)
 
     def name_of(self, piece: str, number: int) -> str:
         """The token of the id, by which this class goes."""

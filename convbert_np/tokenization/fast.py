@@ -19,7 +19,7 @@ from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.options import Options
 from convbert_np.tokenization.padding import round_up
 from convbert_np.tokenization.slow import with_flags
-from convbert_np.tokenization.special_tokens import Token
+from convbert_np.tokenization.special_tokens import Token, check_special
 from convbert_np.tokenization.tokenizer_json import TokenizerFile, read_tokenizer_json, tokenizer_json
 from convbert_np.tokenization.truncation import truncate_fast
 from convbert_np.tokenization.vocabulary import lines_of, numbered, read_lines
@@ -98,7 +98,7 @@ class ConvBertTokenizerFast(TokenizerBase):
         self.clean_text = file.clean_text if clean_text is None else clean_text
         self.wordpieces_prefix = file.continuing_subword_prefix if wordpieces_prefix is None else wordpieces_prefix
         self._file = file
-        self._add_all(file.added_tokens, more.get("added_tokens_decoder") or {}, tokenizer_file or vocab_file)
+        self._add_all(file.added_tokens, self._given_added(more), tokenizer_file or vocab_file)
         self._file.cls = self._template_token(file.cls)
         self._file.sep = self._template_token(file.sep)
 
@@ -113,7 +113,7 @@ class ConvBertTokenizerFast(TokenizerBase):
             raise ValueError("vocab_file or tokenizer_file must be given")
         self._lines = read_lines(vocab_file)
         vocabulary = numbered(self._lines)
-        names = [str(self._special[name]) for name in ("cls_token", "sep_token", "unk_token")]
+        names = [str(check_special(self._special.get(name), name)) for name in ("cls_token", "sep_token", "unk_token")]
         return TokenizerFile(vocabulary, (names[0], -1), (names[1], -1), unk_token=names[2])
 
     def _take_over(self, file: TokenizerFile) -> None:
@@ -248,6 +248,9 @@ class ConvBertTokenizerFast(TokenizerBase):
     def _windows(self, engine: FastEngine, first: Any, second: Any, options: Options) -> Encoding:
         """A text or a pair as a row, with the rows of its further windows."""
         texts = [EncodedText(engine, text) for text in ((first,) if second is None else (first, second))]
+        if options.return_offsets_mapping:  # now, while the caches remember the words of this text
+            for text in texts:
+                _ = text.offsets
         special = None
         if options.add_special_tokens:
             (cls, cls_id), (sep, sep_id) = self._file.cls, self._file.sep
@@ -256,9 +259,7 @@ class ConvBertTokenizerFast(TokenizerBase):
             return Encoding(texts, [(0, len(text.ids)) for text in texts], special)
         self._check_room(options, second is not None)
         room = options.max_length - (self.num_special_tokens_to_add(second is not None) if special else 0)
-        if options.max_length < 2:
-            raise ValueError(f"max_length must be at least 2 for ConvBertTokenizerFast, not {options.max_length}")
-        if options.stride > options.max_length - 2:
+        if 2 <= options.max_length < options.stride + 2:
             raise ValueError(f"stride must be at most max_length - 2 = {options.max_length - 2}, not {options.stride}")
         lengths = [len(text.ids) for text in texts]
         windows = truncate_fast(lengths, room, options.truncation, options.stride, self.truncation_side)

@@ -4,10 +4,10 @@ Scores change in large numbers: a merge of a and b changes the counts of both, s
 has one of them, and the total. They are therefore not kept. The pairs stand in blocks of 256, and for each
 block an upper bound of its scores is kept. A score rises only where the count of its pair changes or the count
 of one of its pieces falls; `merge` then raises the bound of the block. The shrinking total only lowers scores,
-which leaves a bound valid. `best` computes the scores of the block with the
-highest bound, lowers the bound to what it finds, and has the best pair as soon as a bound is reached. All pairs
-with that score are remembered, and those that `merge` lifts to it are added: ties of thousands of rare pairs are
-then not sought again after each merge.
+which leaves a bound valid. `best` computes the scores of the block with the highest bound, lowers the bound to
+what it finds, and has the best pair as soon as a bound is reached. All pairs with that score are remembered, and
+those that `merge` lifts to it are added: ties of thousands of rare pairs are then not sought again after each
+merge.
 """
 
 from array import array

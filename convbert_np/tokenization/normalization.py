@@ -175,7 +175,9 @@ class Normalization:
     @cached_property
     def normal(self) -> CharacterTable:
         """The stages of the fast class before punctuation is split off: what its added tokens are looked for in."""
-        return self.table(NORMAL)
+        table = self.table(NORMAL)
+        del table[ord("\n")]  # here it becomes what the stages make of it, for an added token may hold white space
+        return table
 
     @cached_property
     def punctuation(self) -> CharacterTable:
@@ -226,19 +228,34 @@ class Normalization:
 
     def aligned_by_stage(self, text: str, at: int) -> tuple[str, list[int]]:
         """The same, stage by stage."""
-        characters = self.characters
         pairs = list(zip(text, range(at, at + len(text)), strict=True))
         for name, stage in self.stages[:-1]:
-            one = characters.decompose if name == "strip" else stage
-            pairs = [(new, place) for old, place in pairs for new in one(old)]
-            if name == "strip":
-                order = canonical_order("".join([new for new, _ in pairs]), characters)
-                pairs = [pairs[i] for i in order if not characters.is_mark(pairs[i][0])]
+            strips = name == "strip"
+            pairs = self.aligned_strip(pairs) if strips else [(new, place) for old, place in pairs for new in stage(old)]
         return "".join([new for new, _ in pairs]), [place for _, place in pairs]
+
+    def aligned_strip(self, pairs: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        """The stage `strip` on characters with their places.
+
+        As in the library the places are not sorted along with the characters: in the new order, the first character
+        of each decomposition takes the next place, and every other one that of the character before it.
+        """
+        characters = self.characters
+        parts = [(new, index) for old, _ in pairs for index, new in enumerate(characters.decompose(old))]
+        places = iter([place for _, place in pairs])
+        place = 0
+        sorted_pairs = []
+        for i in canonical_order("".join([new for new, _ in parts]), characters):
+            new, index = parts[i]
+            place = place if index else next(places)
+            sorted_pairs.append((new, place))
+        return [(new, place) for new, place in sorted_pairs if not characters.is_mark(new)]
 
     def split(self, text: str) -> list[str]:
         """Cut at spaces: all other white space has become one, save what is none for this class."""
-        return [word for word in text.split(" ") if word] if self.fast and not self.clean else text.split()
+        if self.fast and not self.clean:
+            return [word for word in text.replace("\n", " ").split(" ") if word]
+        return text.split()
 
 
 def canonical_order(text: str, characters: Characters) -> list[int]:

@@ -16,7 +16,7 @@ from convbert_np.tokenization.inputs import Pair, is_ids
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.options import TRUNCATIONS as STRATEGIES
 from convbert_np.tokenization.options import Options, check_number, strategy
-from convbert_np.tokenization.special_tokens import Token
+from convbert_np.tokenization.special_tokens import Token, check_special
 from convbert_np.tokenization.truncation import truncate_slow
 from convbert_np.tokenization.vocabulary import numbered, read_lines
 from convbert_np.tokenization.wordpiece import WordPiece, join_pieces
@@ -65,7 +65,7 @@ class ConvBertTokenizer(TokenizerBase):
             "do_lower_case": check_flag(do_lower_case, "do_lower_case"),
             "do_basic_tokenize": check_flag(do_basic_tokenize, "do_basic_tokenize"),
             "never_split": None if never_split is None else sorted(never),
-            "unk_token": unk_token,
+            "unk_token": check_special(unk_token, "unk_token"),
             "sep_token": sep_token,
             "pad_token": pad_token,
             "cls_token": cls_token,
@@ -86,7 +86,7 @@ class ConvBertTokenizer(TokenizerBase):
         self.strip_accents = strip_accents
         self._model_unk_token = str(unk_token)
         self._tokens = {number: token for token, number in self.vocab.items()}
-        self._added: dict[int, AddedToken] = dict(more.get("added_tokens_decoder") or {})
+        self._added: dict[int, AddedToken] = self._given_added(more)
         self._numbers = {token.content: number for number, token in self._added.items()}
         self._engine: SlowEngine | None = None
         self._check_special_tokens(vocab_file)

@@ -178,9 +178,8 @@ class SpecialTokens:
                         any other gets the next free one, so that the model's embedding must grow
         special_tokens  they are special: never lower-cased, and left out by skip_special_tokens
         """
-        if not isinstance(new_tokens, list | tuple):
-            new_tokens = [] if new_tokens is None else [new_tokens]  # type: ignore[list-item]
-        checked = [check_added(token, index) for index, token in enumerate(new_tokens)]
+        given: Sequence[Any] = new_tokens if isinstance(new_tokens, list | tuple) else [new_tokens]
+        checked = [check_added(token, index) for index, token in enumerate(given if new_tokens is not None else [])]
         added = self._add(checked, check_flag(special_tokens, "special_tokens"))
         self._changed()
         return added

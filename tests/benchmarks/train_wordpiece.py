@@ -8,7 +8,7 @@ text. Every tenth line that is not blank is held out. Where `tokenizers` is not 
 
 tokens per word  in the held-out text, cut greedily; an unknown word is one token
 unknown          the share of its words that are
-train            seconds from the texts to the vocabulary, on one core (the library is kept to one thread)
+train            CPU seconds from the texts to the vocabulary; the library is kept to one thread
 """
 
 import argparse

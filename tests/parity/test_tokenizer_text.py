@@ -53,9 +53,16 @@ def compare_code_points(differences, pair, characters, label) -> None:
         if ours == theirs:
             differences.cases += len(block)
             continue
-        for text in block:
-            differences.check(f"{label} {text}", pair[0].tokenize(text), pair[1].tokenize(text))
-        differences.check(f"{label} glued {glued[index]}", ours, theirs)
+        found = differences.differing
+        for text in block if found < differences.shown else ():
+            differences.check(f"{label} {text}", *(outcome(tokens_and_ids, one, text) for one in pair))
+        if found == differences.differing:
+            differences.check(f"{label} glued {glued[index]}", ours, theirs)
+
+
+def tokens_and_ids(tokenizer, text) -> tuple:
+    """The tokens of a text, and its ids and offsets."""
+    return tokenizer.tokenize(text), ids_of(tokenizer, [text])
 
 
 def ids_of(tokenizer, texts) -> list:
