@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from convbert_np import AddedToken, ConvBertTokenizer, ConvBertTokenizerFast
 from convbert_np.tokenization.explain_edits import Edit, edits_of, merged, shortened_edits, split_edits
+from convbert_np.tokenization.explain_html import STYLES
 from convbert_np.tokenization.visible import columns, shortened, visible, wrapped
 
 sys.path.append(str(Path(__file__).parent / "tools"))
@@ -252,7 +253,7 @@ def test_a_normalized_token_is_found_after_the_other_stages():
         ("K\u00cdNG", "King", (4, 8)),
         ("!", None, (8, 9)),
     ]
-    assert explanation.words[1].kept == "added token" and explanation.words[1].tokens == ("King",)
+    assert explanation.words[1].kept == "added token" and explanation.words[1].tokens == ("king",)
 
 
 @pytest.mark.parametrize("clean", [True, False])
@@ -268,6 +269,12 @@ def test_words_that_are_never_split():
     assert [word.text for word in explanation.words if word.kept] == ["a.m."]
     assert [word.kept for word in explanation.words][:2] == [None, "never split"]
     assert Edit("a.m.", "a.m.", True) in stage(explanation, "punctuation").edits
+
+
+def test_words_that_become_such_as_are_never_split():
+    explanation = check(ConvBertTokenizer(TINY, never_split=["a.m."]), "10 \u00e1.m. p.m.")
+    assert names(explanation)[-4:] == ["strip", "never split", "punctuation", "split"]
+    assert [word.text for word in explanation.words if word.kept] == ["a.m."]
 
 
 @KINDS
@@ -346,6 +353,23 @@ def test_the_printed_page():
         "the  [0:3]  \u2192 the ",
     ):
         assert shown in page, shown
+
+
+def test_the_html_page():
+    parser = Tags()
+    page = ConvBertTokenizerFast(TINY, strip_accents=False).explain("NO\u0000 unaffable th\u16a0e [MASK]!")._repr_html_()
+    parser.feed(page)
+    for shown in (
+        "nothing fits at character 2",
+        "[MASK] 4 added token",
+        "unaffable",
+        "14\u201318",
+        "Switched off: strip",
+        "Nothing to do",
+    ):
+        assert shown in parser.text, shown
+    for name, text in (("removed", "NO"), ("inserted", "no"), ("removed", "\u2400"), ("kept", "[MASK]"), ("inserted", "\u2423")):
+        assert f'<span style="{STYLES[name]}">{text}</span>' in page, text
 
 
 def test_only_some_words_and_candidates_are_printed():

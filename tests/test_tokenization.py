@@ -37,11 +37,15 @@ BOTH = (ConvBertTokenizer, ConvBertTokenizerFast)
 KINDS = pytest.mark.parametrize("kind", BOTH, ids=["slow", "fast"])
 DROPPED = "\x0b\x0c\x1c\x1d\x1e\x1f\x85"  # white space to Python, control characters to BERT
 NASTY = (
-    "aAzZ\u00e9\u00c5\u0130\u00df\u03a3\u03c3\u01c5\ufb01\u0301\u0316\u0327\u0345\u0650\u0f73\u0903\U0001d165\u200d\ud55c\u1100\u1161"
+    "aAzZ\u00e9\u00c5\u0130\u00df\u03a3\u03c3\u01c5\ufb01\u0301\u0316\u0327\u0345\u0650\u0f73\u0903\U0001d16d\u302e\U0001d165\u200d\ud55c\u1100\u1161"
     "\u4e00\u4e2d\uf900\U00020000 \t\n\r\xa0\u3000\u2028\u200b\x00\x07\xad\ufeff\ufffd\uffff.,-_[]'#$\u2026\uff0c\u00bf\U0001f600"
 ) + DROPPED
+KEPT_MARKS = "\U0001d165\U0001d16d\u302e"  # no nonspacing marks, but combining characters that are sorted
+UNSORTED = NASTY.translate(dict.fromkeys(map(ord, KEPT_MARKS)))
 WORDS = st.lists(
-    st.sampled_from(["the", "King", "love", "[MASK]", "caf\u00e9", "don't", "x" * 101, "\u4e00", "[mask]"]), max_size=9
+    st.sampled_from(["the", "King", "love", "[MASK]", "caf\u00e9", "don't", "x" * 101, "\u4e00", "[mask]"]),
+    min_size=1,
+    max_size=9,
 )
 
 
@@ -112,7 +116,7 @@ def test_the_words_of_many_lines_are_those_of_each(normalization):
 
 @pytest.mark.parametrize("normalization", [n for n in NORMALIZATIONS if n.fast], ids=repr)
 def test_aligned_text_is_the_normalized_text_and_every_character_of_it_has_its_origin(normalization):
-    for text in nasty_texts(300, 12, NASTY.replace("\U0001d165", "")):
+    for text in nasty_texts(300, 12, UNSORTED):
         normal, origins = normalization.aligned(text)
         assert normal == normalization.normalized(text), ascii(text)
         assert len(origins) == len(normal)
@@ -123,6 +127,7 @@ def test_aligned_text_is_the_normalized_text_and_every_character_of_it_has_its_o
 def test_the_places_of_characters_are_not_sorted_along_with_them():
     normalization = Normalization(fast=True)
     assert normalization.aligned("\u0650\u0345\u0308\U0001d165 x") == ("\U0001d165 x", [1, 4, 5]), "as in the library"
+    assert normalization.aligned("\u00e9\U0001d165 x\u0301") == ("e\U0001d165 x", [0, 1, 2, 3])
 
 
 def test_white_space_is_a_space_in_normalized_text_where_an_added_token_may_hold_one():
@@ -303,13 +308,15 @@ def test_ids_do_not_depend_on_what_was_asked_before_nor_on_how_the_text_is_cut(k
 @KINDS
 def test_tokens_and_ids_agree(kind, rich):
     for name, tokenizer in engines(kind, rich).items():
+        if tokenizer.is_fast and name in ("flags", "space"):
+            continue  # tokens that are looked for in normalized text are told as they stand there: "ab", not "Ab"
         for text in TEXTS:
             expected = tokenizer(text, add_special_tokens=False)["input_ids"]
             assert tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text)) == expected, (name, ascii(text))
 
 
 def test_offsets_and_words_lead_from_every_id_to_its_text(rich):
-    texts = [text for text in TEXTS if "\U0001d165" not in text]  # its place is not its own, see above
+    texts = [text for text in TEXTS if set(KEPT_MARKS).isdisjoint(text)]  # their places are not their own, see above
     for name, tokenizer in engines(ConvBertTokenizerFast, rich).items():
         encodings = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
         normalized = tokenizer.engine.normalization.normalized
@@ -624,7 +631,7 @@ def test_one_text_gives_lists_and_many_give_lists_of_lists(kind):
 
 
 @KINDS
-@given(WORDS, WORDS.filter(bool))  # an empty second text counts as none in the fast class
+@given(WORDS, WORDS)
 def test_the_ways_of_calling_agree(kind, first, second):
     tokenizer = shared_tokenizer(kind)
     pair = tokenizer(first, second, is_split_into_words=True)

@@ -1,7 +1,7 @@
 """AddedToken: a token that is recognised in the text before the text is cut into words."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from convbert_np.tokenization.checks import check_flag, check_text
@@ -30,6 +30,7 @@ class AddedToken:
     rstrip: bool
     normalized: bool
     special: bool
+    normalized_is_given: bool = field(compare=False, repr=False)
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class AddedToken:
         normalized: bool | None = None,
         special: bool = False,
     ):
+        object.__setattr__(self, "normalized_is_given", normalized is not None)
         normalized = not special if normalized is None else normalized
         values = (single_word, lstrip, rstrip, normalized, special)
         object.__setattr__(self, "content", check_text(content, "content"))  # the class is frozen
@@ -59,7 +61,15 @@ class AddedToken:
         first: dict[str, Any] = {} if number is None else {"id": number}
         if typed:
             first["__type"] = "AddedToken"
-        return first | asdict(self)
+        return first | {name: getattr(self, name) for name in ("content", *FLAGS)}
+
+    def with_special(self, special: bool, renormalized: bool = False) -> Self:
+        """The token as a special one or as none.
+
+        renormalized  where `normalized` was not given it follows `special`, else it stays as it is
+        """
+        normalized = None if renormalized and not self.normalized_is_given else self.normalized
+        return type(self)(self.content, self.single_word, self.lstrip, self.rstrip, normalized, special)
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Self:

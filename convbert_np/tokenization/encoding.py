@@ -42,8 +42,14 @@ class EncodedText:
 
     @cached_property
     def tokens(self) -> list[str]:
-        """The token of each id."""
-        return [self.engine.names[number] for number in self.ids]
+        """The token of each id; of an added token the text that it took, white space included."""
+        tokens = [self.engine.names[number] for number in self.ids]
+        before = 0
+        for places in self.places:
+            for place, text in places.given().items():
+                tokens[before + place] = text
+            before += sum(len(spans) for spans, _, _ in places.shapes)
+        return tokens
 
     def __getstate__(self) -> dict[str, Any]:
         """All that there is to know, but not the engine with its vocabulary and caches, for pickle and for copies."""

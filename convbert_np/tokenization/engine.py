@@ -40,7 +40,8 @@ FIRST = itemgetter(0)
 Ids = tuple[int, ...]
 Spans = tuple[tuple[int, int], ...]
 Pieces = tuple[Ids, tuple[int, ...]]  # ids; where in the word each ends
-Shape = tuple[Spans, tuple[int, ...]]  # (start, end) of each id of a chunk; the number of ids of each word
+Given = tuple[tuple[int, str], ...]
+Shape = tuple[Spans, tuple[int, ...], Given]  # (start, end) of each id of a chunk; ids in each word; (place, text) of added tokens
 
 
 class Engine:
@@ -200,22 +201,26 @@ class SlowEngine(Engine):
 class FastEngine(Engine):
     """The rules of the fast class: see `segments` and `normalization`.
 
-    added   id to AddedToken
+    raw     the added tokens that are looked for in the text as it is: text to (id, token)
+    normal  those that are looked for in the normalized text
     names   id to token, of the vocabulary and of the added tokens
     """
 
     def __init__(
-        self, normalization: Normalization, model: WordPiece, added: Mapping[int, AddedToken], names: Mapping[int, str]
+        self,
+        normalization: Normalization,
+        model: WordPiece,
+        raw: Mapping[str, tuple[int, AddedToken]],
+        normal: Mapping[str, tuple[int, AddedToken]],
+        names: Mapping[int, str],
     ):
+        tokens = [token for _, token in (*raw.values(), *normal.values())]
+        super().__init__(normalization, model, have_no_space([token.content for token in tokens]))
+        self.strips = any(token.lstrip or token.rstrip for token in tokens)
         self.names = names
-        raw = {token.content: (number, token) for number, token in added.items() if not token.normalized}
-        normal = {normalization.normalized(token.content): (n, token) for n, token in added.items() if token.normalized}
-        contents = [token.content for token in added.values()]
-        super().__init__(normalization, model, have_no_space(contents))
         self.raw, self.raw_pattern = raw, any_of(raw)
         self.raw_firsts = frozenset(content[0] for content in raw if content)
         self.normal, self.normal_pattern = normal, any_of(normal)
-        self.strips = any(token.lstrip or token.rstrip for token in added.values())
         self.shapes: Cache[Shape] = Cache(self.chunk_shape, SHAPES, LONGEST)
 
     def chunk_ids(self, chunk: str) -> Ids:
@@ -250,22 +255,27 @@ class FastEngine(Engine):
         """Where in a text each of its ids comes from, and of which word; an added token is a word."""
         if self.is_plain(text):
             return self.shared(self.shape_of_words(*self.normalization.aligned(text)))
-        shapes = list(self.shapes_of_parts(text))
-        spans = chain.from_iterable(spans for spans, _ in shapes)
-        return self.shared((tuple(spans), tuple(chain.from_iterable(sizes for _, sizes in shapes))))
+        spans: list[tuple[int, int]] = []
+        sizes: list[int] = []
+        given: list[tuple[int, str]] = []
+        for part, added in self.shapes_of_parts(text):
+            given += [] if added is None else [(len(spans), added)]
+            spans += part[0]
+            sizes += part[1]
+        return self.shared((tuple(spans), tuple(sizes), tuple(given)))
 
-    def shapes_of_parts(self, text: str) -> Iterable[Shape]:
-        """The shapes of the added tokens of a text and of what is between them; an added token is one word."""
+    def shapes_of_parts(self, text: str) -> Iterable[tuple[Shape, str | None]]:
+        """The shapes of the added tokens of a text, with the text that each took, and of what is between them."""
         for start, end, number in find(text, self.raw_pattern, self.raw):
             if number is not None:
-                yield ((start, end),), (1,)
+                yield (((start, end),), (1,), ()), text[start:end]
                 continue
             normal, origins = self.normalization.aligned(text[start:end], start)
             for first, last, added in find(normal, self.normal_pattern, self.normal):
                 if added is not None:
-                    yield ((origins[first], origins[last - 1] + 1),), (1,)
+                    yield (((origins[first], origins[last - 1] + 1),), (1,), ()), normal[first:last]
                 else:
-                    yield self.shape_of_words(normal[first:last], origins[first:last])
+                    yield self.shape_of_words(normal[first:last], origins[first:last]), None
 
     def shape_of_words(self, normal: str, origins: Sequence[int]) -> Shape:
         """The shape of a normalized text, whose characters come from the places `origins`."""
@@ -280,7 +290,7 @@ class FastEngine(Engine):
                 last = first + end
                 spans.append((origins[start], origins[last - 1] + 1))
                 start = last
-        return tuple(spans), tuple(sizes)
+        return tuple(spans), tuple(sizes), ()
 
     def places(self, text: str) -> "Places":
         """Where the ids of a text come from."""
@@ -300,12 +310,17 @@ class Places(NamedTuple):
     def offsets(self) -> list[tuple[int, int]]:
         """The (start, end) in the text of every id."""
         pairs = zip(self.starts, self.shapes, strict=False)
-        return [(at + start, at + end) for at, (spans, _) in pairs for start, end in spans]
+        return [(at + start, at + end) for at, (spans, _, _) in pairs for start, end in spans]
 
     def words(self) -> list[int]:
         """The number of the word of every id."""
-        sizes = chain.from_iterable(sizes for _, sizes in self.shapes)
+        sizes = chain.from_iterable(sizes for _, sizes, _ in self.shapes)
         return [word for word, size in enumerate(sizes) for _ in range(size)]
+
+    def given(self) -> dict[int, str]:
+        """The text of every id that an added token gave, by the place of the id."""
+        before = accumulate((len(spans) for spans, _, _ in self.shapes), initial=0)
+        return {at + place: text for at, shape in zip(before, self.shapes, strict=False) for place, text in shape[2]}
 
 
 __all__ = ["Engine", "FastEngine", "Places", "SlowEngine"]

@@ -26,6 +26,7 @@ DOES = {
     "lower": "Each character is lower-cased by itself.",
     "strip": "Accents are taken off: decomposed (NFD), without nonspacing marks.",
     "normalized tokens": "The text is cut at added tokens that are looked for only here.",
+    "never split": "The text is cut at white space again, for words never to be split that it now has.",
     "punctuation": "Spaces are put around each punctuation character.",
     "split": "The text is cut into words at spaces.",
 }
@@ -113,14 +114,14 @@ class Path:
     def split(self, runs: list[Run]) -> None:
         """Note the last stage."""
         words = self.normalization.split
-        cells = [(run.text, [(run.text, True)] if run.kept else [(word, False) for word in words(run.text)]) for run in runs]
+        cells = ((run.text, [(run.text, True)] if run.kept else [(word, False) for word in words(run.text)]) for run in runs)
         self.note("split", split_edits(cells))
 
     def words_of(self, runs: list[Run]) -> Iterator[Word]:
         """The words of the runs."""
         for run in runs:
             if run.kept == ADDED and run.id is not None:
-                yield Word(run.text, ADDED, run.span, (), (run.token,), (run.id,))
+                yield Word(run.text, ADDED, run.span, (), (run.text,), (run.id,))
             else:
                 yield from self.plain_words(run)
 
@@ -130,12 +131,10 @@ class Path:
         too_long = len(text) > model.max_characters
         steps = () if too_long else steps_of(model, text)
         pairs = [(step.piece, step.id) for step in steps if step.piece is not None and step.id is not None]
-        unknown = None
-        if too_long or len(pairs) < len(steps):
-            unknown = (
-                f"longer than {model.max_characters} characters" if too_long else f"nothing fits at character {steps[-1].start}"
-            )
-            pairs = [(model.unk_token, model.vocabulary[model.unk_token])]
+        unknown = f"longer than {model.max_characters} characters" if too_long else None
+        if steps and len(pairs) < len(steps):
+            unknown = f"nothing fits at character {steps[-1].start}"
+        pairs = [(model.unk_token, model.vocabulary[model.unk_token])] if unknown else pairs
         tokens = tuple([self.name_of(piece, number) for piece, number in pairs])
         return Word(text, None, None, steps, tokens, tuple([number for _, number in pairs]), unknown)
 
@@ -147,12 +146,14 @@ class SlowPath(Path):
     engine: SlowEngine
 
     def walk(self) -> list[Run]:
-        """Lower-case, cut at added tokens, then through the stages; words never split are kept from NFC on."""
+        """Lower-case, cut at added tokens, then through the stages; words never split are kept from NFC or strip on."""
         runs = self.cut_at_added(self.lower_text() if self.engine.lowers else self.text)
         for name in self.functions:
+            if name == "punctuation":
+                runs = self.keep_never_split("never split", runs)
             runs = self.put_through(name, runs)
             if name == "compose":
-                runs = self.keep_never_split(runs)
+                runs = self.keep_never_split("white space", runs)
         self.split(runs)
         return runs
 
@@ -173,16 +174,18 @@ class SlowPath(Path):
         self.parts = [Part(part, None if number is None else part, number, None) for part, number in segments]
         return [Run(part, None if number is None else ADDED, part, number) for part, number in segments]
 
-    def keep_never_split(self, runs: list[Run]) -> list[Run]:
-        """Cut at white space; the words that are never split are kept from here on."""
+    def keep_never_split(self, name: str, runs: list[Run]) -> list[Run]:
+        """Cut at white space and keep the words that are never split; if there is none, the second time does nothing."""
         never = self.normalization.never_split
         cells = [
             [run] if run.kept else [Run(word, NEVER_SPLIT if word in never else None) for word in run.text.split()]
             for run in runs
         ]
+        keeps = any(word.kept and not run.kept for run, words in zip(runs, cells, strict=True) for word in words)
+        if name != "white space" and not keeps:
+            return runs
         pairs = zip(runs, cells, strict=True)
-        edits = split_edits((run.text, [(word.text, bool(word.kept)) for word in words]) for run, words in pairs)
-        self.note("white space", edits, any(word.kept == NEVER_SPLIT for words in cells for word in words))
+        self.note(name, split_edits((run.text, [(word.text, bool(word.kept)) for word in words]) for run, words in pairs), keeps)
         return joined([word for words in cells for word in words])
 
     def plain_words(self, run: Run) -> Iterator[Word]:

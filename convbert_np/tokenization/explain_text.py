@@ -58,7 +58,7 @@ def stage_lines(number: int, stage: Stage) -> list[str]:
     if not stage.changed:
         return [*lines, *block("", ["(nothing to do)"])]
     lines += block("", ATOMS.findall(marked_text(stage)))
-    changes = list(dict.fromkeys(change(edit.before, edit.after) for edit in stage.edits if edit.changed))
+    changes = [change(*pair) for pair in dict.fromkeys((edit.before, edit.after) for edit in stage.edits if edit.changed)]
     more = [f"\u2026 {len(changes) - CHANGES:,} more"] if len(changes) > CHANGES else []
     return [*lines, *(block("", [*changes[:CHANGES], *more], "   ") if changes else [])]
 

@@ -4,10 +4,11 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from convbert_np.tokenization import settings as files
 from convbert_np.tokenization.added_tokens import AddedToken
+from convbert_np.tokenization.added_vocabulary import AddedVocabulary
 from convbert_np.tokenization.base import TokenizerBase
 from convbert_np.tokenization.batch import BatchEncoding
 from convbert_np.tokenization.cache import collector_paused
@@ -18,7 +19,6 @@ from convbert_np.tokenization.inputs import Pair
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.options import Options
 from convbert_np.tokenization.padding import round_up
-from convbert_np.tokenization.slow import with_flags
 from convbert_np.tokenization.special_tokens import Token, check_special
 from convbert_np.tokenization.tokenizer_json import TokenizerFile, read_tokenizer_json, tokenizer_json
 from convbert_np.tokenization.truncation import truncate_fast
@@ -50,6 +50,7 @@ class ConvBertTokenizerFast(TokenizerBase):
     """
 
     is_fast = True
+    vocab_files_names: ClassVar = {"vocab_file": files.VOCABULARY, "tokenizer_file": files.TOKENIZER}
 
     def __init__(
         self,
@@ -84,13 +85,14 @@ class ConvBertTokenizerFast(TokenizerBase):
         slow_only = {name: more.pop(name) for name in ("do_basic_tokenize", "never_split") if name in more}
         warn_of_slow_arguments(slow_only)
         super().__init__(arguments, more)
-        self.init_kwargs.update(slow_only)
+        from_vocabulary = {} if tokenizer_file is not None else {"do_basic_tokenize": True, "never_split": None}
+        self.init_kwargs.update({**from_vocabulary, **slow_only})
         self.vocab_file, self.tokenizer_file = vocab_file, tokenizer_file
         self._engine: FastEngine | None = None
-        self._added: dict[int, AddedToken] = {}
-        self._numbers: dict[str, int] = {}
-        file = self._load(vocab_file, tokenizer_file)
+        self._renormalizes = tokenizer_file is not None
+        file = self._load(vocab_file, tokenizer_file, slow_only.get("do_basic_tokenize", True))
         self.vocab = file.vocabulary
+        self._added = AddedVocabulary(self.vocab)
         self._tokens = {number: token for token, number in self.vocab.items()}
         self.do_lower_case = do_lower_case
         self.tokenize_chinese_chars = tokenize_chinese_chars
@@ -98,12 +100,18 @@ class ConvBertTokenizerFast(TokenizerBase):
         self.clean_text = file.clean_text if clean_text is None else clean_text
         self.wordpieces_prefix = file.continuing_subword_prefix if wordpieces_prefix is None else wordpieces_prefix
         self._file = file
+        self._normalization = rules(file.clean_text, file.handle_chinese_chars, file.lowercase, file.strip_accents)
         self._add_all(file.added_tokens, self._given_added(more), tokenizer_file or vocab_file)
+        self._normalization = rules(self.clean_text, tokenize_chinese_chars, do_lower_case, strip_accents)
         self._file.cls = self._template_token(file.cls)
         self._file.sep = self._template_token(file.sep)
+        self._renormalizes = True
 
-    def _load(self, vocab_file: Any, tokenizer_file: Any) -> TokenizerFile:
-        """The vocabulary and what comes with it, from tokenizer.json or from vocab.txt."""
+    def _load(self, vocab_file: Any, tokenizer_file: Any, basic: Any) -> TokenizerFile:
+        """The vocabulary and what comes with it, from tokenizer.json or from vocab.txt.
+
+        With do_basic_tokenize=False the reference normalizes added tokens by other rules than the text, so `basic` matters.
+        """
         if tokenizer_file is not None:
             file = read_tokenizer_json(tokenizer_file)
             self._take_over(file)
@@ -114,7 +122,16 @@ class ConvBertTokenizerFast(TokenizerBase):
         self._lines = read_lines(vocab_file)
         vocabulary = numbered(self._lines)
         names = [str(check_special(self._special.get(name), name)) for name in ("cls_token", "sep_token", "unk_token")]
-        return TokenizerFile(vocabulary, (names[0], -1), (names[1], -1), unk_token=names[2])
+        chinese, lower, strip = (self.init_kwargs[n] for n in ("tokenize_chinese_chars", "do_lower_case", "strip_accents"))
+        return TokenizerFile(
+            vocabulary,
+            (names[0], -1),
+            (names[1], -1),
+            unk_token=names[2],
+            handle_chinese_chars=bool(basic and chinese),
+            lowercase=bool(basic and lower),
+            strip_accents=strip if basic else False,
+        )
 
     def _take_over(self, file: TokenizerFile) -> None:
         """The sides and the padding token that tokenizer.json sets where no argument did."""
@@ -128,54 +145,44 @@ class ConvBertTokenizerFast(TokenizerBase):
     def _template_token(self, pair: tuple[str, int]) -> tuple[str, int]:
         """A token of the template with its id."""
         token, number = pair
-        return token, self._numbers.get(token, self.vocab.get(token, number)) if number < 0 else number
+        return token, self._added.numbers.get(token, self.vocab.get(token, number)) if number < 0 else number
 
     def _add_all(self, of_file: dict[int, AddedToken], given: dict[int, AddedToken], path: Any) -> None:
         """Add the tokens of tokenizer.json, then those of added_tokens_decoder, then the special tokens still missing."""
         for number, token in sorted(of_file.items()):
-            self._put(number, token)
+            if token.special:
+                self._added.special.setdefault(token.content, token)
+            self._added.put(number, token)
+        self._added.normalization = self._normalization
         names = set(self.all_special_tokens)
         for _, token in sorted(given.items()):
             self._add([token], special=token.special or token.content in names)
         self._check_special_tokens(path)
-        self._add([token for token in self.all_special_tokens_extended if str(token) not in self._numbers], special=True)
+        known = self._added.numbers
+        self._add([token for token in self.all_special_tokens_extended if str(token) not in known], special=True)
 
     # The vocabulary
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Id to AddedToken, by id: the tokens that text is cut at before anything else."""
-        return dict(sorted(self._added.items()))
+        return dict(sorted(self._added.tokens.items()))
 
     def _knows(self, token: str) -> bool:
         """Whether a token has an id of its own."""
-        return token in self._numbers or token in self.vocab
-
-    def _put(self, number: int, token: AddedToken) -> None:
-        """Give an id to an added token; one of the same content goes."""
-        self._added[number] = token
-        self._numbers[token.content] = number
+        return token in self._added.numbers or token in self.vocab
 
     def _add(self, tokens: Sequence[Token], special: bool) -> int:
         """Add tokens; the number of those that were not added just so before."""
-        count = 0
+        added = []
         for token in tokens:
             if isinstance(token, str):
-                token = AddedToken(token, special=special)
-            elif special and not token.special:
-                token = with_flags(token, special=True)
-            if not token.content or token in self._added.values():
+                added.append(AddedToken(token, special=special))
                 continue
-            number = self._numbers.get(token.content, self.vocab.get(token.content))
-            self._put(self._free_number() if number is None else number, token)
-            count += 1
-        return count
-
-    def _free_number(self) -> int:
-        """The id of a new token: behind the vocabulary and all that was added."""
-        size = len(self.vocab)
-        number = max(size, max(self._added, default=-1) + 1)
-        return max([*self._tokens, *self._added]) + 1 if number in self._tokens else number
+            added.append(token.with_special(special, renormalized=self._renormalizes))
+            if special:
+                self._replace_special(token, added[-1])
+        return self._added.add(added, self._normalization) if added else 0
 
     def _changed(self) -> None:
         """Forget the engine."""
@@ -185,19 +192,11 @@ class ConvBertTokenizerFast(TokenizerBase):
     def engine(self) -> FastEngine:
         """What turns text into ids, made for the tokens and settings as they are."""
         if self._engine is None:
-            accents = self.strip_accents
-            normalization = Normalization(
-                fast=True,
-                clean=self.clean_text,
-                chinese=self.tokenize_chinese_chars,
-                lower=self.do_lower_case,
-                strip=self.do_lower_case if accents is None else accents,
-            )
             unknown = self._file.unk_token
             vocabulary = {**self.vocab, unknown: self._token_id(unknown)}
             model = WordPiece(vocabulary, unknown, self.wordpieces_prefix, self._file.max_input_chars_per_word)
-            names = {**self._tokens, **{number: token.content for number, token in self._added.items()}}
-            self._engine = FastEngine(normalization, model, dict(self._added), names)
+            names = {**self._tokens, **{number: token.content for number, token in self._added.tokens.items()}}
+            self._engine = FastEngine(self._normalization, model, *self._added.patterns(), names)
         return self._engine
 
     # Text to ids
@@ -296,10 +295,10 @@ class ConvBertTokenizerFast(TokenizerBase):
 
     def _token_id(self, token: str) -> int:
         """The id of a token, that of unk_token if it has none."""
-        number = self._numbers.get(token, self.vocab.get(token))
+        number = self._added.numbers.get(token, self.vocab.get(token))
         if number is None:
             unknown = self.unk_token or self._file.unk_token
-            number = self._numbers.get(unknown, self.vocab.get(unknown))
+            number = self._added.numbers.get(unknown, self.vocab.get(unknown))
         if number is None:
             raise ValueError(f"the token {token!r} is not in the vocabulary, and neither is unk_token")
         return number
@@ -308,7 +307,7 @@ class ConvBertTokenizerFast(TokenizerBase):
         """The token of an id, None for an id without one."""
         if number < 0:
             raise ValueError(f"ids must be at least 0, not {number}")
-        return self._added[number].content if number in self._added else self._tokens.get(number)
+        return self._added.tokens[number].content if number in self._added.tokens else self._tokens.get(number)
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
         """The token of an id, or the list of tokens of several; None for an id without a token.
@@ -326,7 +325,7 @@ class ConvBertTokenizerFast(TokenizerBase):
 
     def _decode(self, ids: list[int], skip: bool, between: bool) -> str:
         """The text of ids; what has no token is left out."""
-        special = {token.content for token in self._added.values() if token.special} if skip else ()
+        special = self._added.special if skip else ()
         tokens = [token for token in map(self._token, ids) if token is not None and token not in special]
         return glue_pieces(tokens, self.wordpieces_prefix, self._file.cleanup)
 
@@ -370,6 +369,11 @@ class ConvBertTokenizerFast(TokenizerBase):
             truncation=self._file.truncation,
             padding=self._file.padding,
         )
+
+
+def rules(clean: bool, chinese: bool, lower: bool, accents: bool | None) -> Normalization:
+    """The stages that the settings ask for."""
+    return Normalization(True, clean, chinese, lower, lower if accents is None else accents)
 
 
 def warn_of_slow_arguments(arguments: dict[str, Any]) -> None:

@@ -12,7 +12,8 @@ of marks (`canonical_order`) and the normal form NFC (`compose`), which only the
 
 The two classes of the reference differ in the order of the stages and in their character tables:
 
-    slow    clean, chinese, NFC, lower, strip, punctuation; and lower before everything, save in special tokens
+    slow    clean, chinese, NFC, lower, strip, punctuation; and lower before everything, save in special tokens.
+            Words of `never_split` stay as they are: lower to strip if they are such before, punctuation if then
     fast    clean, chinese, strip, lower, punctuation
 
 Source: BasicTokenizer of transformers 4.37.2; BertNormalizer and BertPreTokenizer of tokenizers 0.15.2.
@@ -32,7 +33,7 @@ Stage = Callable[[str], str]
 WHOLE = ("clean", "chinese", "strip", "lower", "punctuation")
 NORMAL = WHOLE[:-1]
 BEFORE = ("clean", "chinese")
-AFTER = ("lower", "strip", "punctuation")
+BETWEEN = ("lower", "strip")
 MARKS = regex.compile(r"\p{M}{32,}")
 
 
@@ -168,9 +169,9 @@ class Normalization:
         return self.table(BEFORE)
 
     @cached_property
-    def after(self) -> CharacterTable:
-        """The stages of the slow class after NFC."""
-        return self.table(AFTER)
+    def between(self) -> CharacterTable:
+        """The stages of the slow class between NFC and punctuation."""
+        return self.table(BETWEEN)
 
     @cached_property
     def normal(self) -> CharacterTable:
@@ -192,20 +193,30 @@ class Normalization:
             return self.split(self.through(text, self.whole, WHOLE))
         words = compose(text.translate(self.before)).split()
         if self.never_split.isdisjoint(words):
-            return self.through(" ".join(words), self.after, AFTER).split()
-        parts = ([word] if word in self.never_split else self.through(word, self.after, AFTER).split() for word in words)
+            return self.words_of_word(" ".join(words))
+        parts = ([word] if word in self.never_split else self.words_of_word(word) for word in words)
         return [word for part in parts for word in part]
+
+    def words_of_word(self, word: str) -> list[str]:
+        """What the slow class makes of a word, or of words, that NFC has left: words that are never split stay again."""
+        parts = self.through(word, self.between, BETWEEN).split()
+        if self.never_split.isdisjoint(parts):
+            return " ".join(parts).translate(self.punctuation).split()
+        pieces = ([part] if part in self.never_split else part.translate(self.punctuation).split() for part in parts)
+        return [piece for part in pieces for piece in part]
 
     def words_of_lines(self, lines: Sequence[str]) -> list[list[str]]:
         """The words of each of many short texts, which hold no line end: all at once, for that is faster."""
         text = "\n".join(lines)
-        if self.basic and lines:
-            table = self.whole
-            if not self.fast:
-                table, text = self.after, compose(text.translate(self.before))
-            result = text.translate(table)
-            if not self.has_marks(result) and (self.fast or self.never_split.isdisjoint(text.split())):
+        if self.fast and lines:
+            result = text.translate(self.whole)
+            if not self.has_marks(result):
                 return [self.split(line) for line in result.split("\n")]
+        elif self.basic and lines:
+            text = compose(text.translate(self.before))
+            result = text.translate(self.between)
+            if self.never_split.isdisjoint([*text.split(), *result.split()]) and not self.has_marks(result):
+                return [line.split() for line in result.translate(self.punctuation).split("\n")]
         return [self.words(line) for line in lines]
 
     def normalized(self, text: str) -> str:

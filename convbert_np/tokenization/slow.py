@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.attributes import check_words
@@ -16,6 +16,7 @@ from convbert_np.tokenization.inputs import Pair, is_ids
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.options import TRUNCATIONS as STRATEGIES
 from convbert_np.tokenization.options import Options, check_number, strategy
+from convbert_np.tokenization.settings import VOCABULARY
 from convbert_np.tokenization.special_tokens import Token, check_special
 from convbert_np.tokenization.truncation import truncate_slow
 from convbert_np.tokenization.vocabulary import numbered, read_lines
@@ -44,6 +45,7 @@ class ConvBertTokenizer(TokenizerBase):
     """
 
     is_fast = False
+    vocab_files_names: ClassVar = {"vocab_file": VOCABULARY}
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class ConvBertTokenizer(TokenizerBase):
         arguments = {
             "do_lower_case": check_flag(do_lower_case, "do_lower_case"),
             "do_basic_tokenize": check_flag(do_basic_tokenize, "do_basic_tokenize"),
-            "never_split": None if never_split is None else sorted(never),
+            "never_split": never_split,
             "unk_token": check_special(unk_token, "unk_token"),
             "sep_token": sep_token,
             "pad_token": pad_token,
@@ -81,7 +83,7 @@ class ConvBertTokenizer(TokenizerBase):
         self.vocab = numbered(self._lines)
         self.do_lower_case = do_lower_case
         self.do_basic_tokenize = do_basic_tokenize
-        self.never_split = never
+        self.never_split = never_split
         self.tokenize_chinese_chars = tokenize_chinese_chars
         self.strip_accents = strip_accents
         self._model_unk_token = str(unk_token)
@@ -129,11 +131,12 @@ class ConvBertTokenizer(TokenizerBase):
                 return None
             token = AddedToken(token, special=special or token in self.all_special_tokens)
         elif special:
-            token = with_flags(token, special=True)
+            given, token = token, token.with_special(True)
+            self._replace_special(given, token)
         if token in self._added.values():
             return None
         lower = self.do_lower_case and self.do_basic_tokenize and token.normalized and not token.special
-        return with_flags(token, content=token.content.lower()) if lower else token
+        return AddedToken(**{**token.to_dict(), "content": token.content.lower()}) if lower else token
 
     def _free_number(self) -> int:
         """The id of a new token: the size of the vocabulary, or where lines repeat the first id behind all others."""
@@ -161,7 +164,7 @@ class ConvBertTokenizer(TokenizerBase):
             lower=lower,
             strip=bool(lower) if accents is None else accents,
             basic=self.do_basic_tokenize,
-            never_split=self.never_split | set(self.all_special_tokens),
+            never_split=frozenset([*(self.never_split or ()), *self.all_special_tokens]),
         )
         numbers = {token: number for token, number in self._numbers.items() if token in self.vocab}
         unknown = self._model_unk_token
@@ -172,7 +175,7 @@ class ConvBertTokenizer(TokenizerBase):
             WordPiece(vocabulary, unknown),
             {token.content: (number, token) for number, token in self._added.items()},
             [*self.all_special_tokens, *kept],
-            self.never_split if self.do_basic_tokenize else frozenset(),
+            frozenset(self.never_split or ()) if self.do_basic_tokenize else frozenset(),
             split_special,
         )
 
@@ -194,6 +197,8 @@ class ConvBertTokenizer(TokenizerBase):
             return self.engine.ids(text)
         if isinstance(text, Given):
             return list(text.ids)
+        if not text:
+            raise ValueError("text is an empty list of words, which only ConvBertTokenizerFast takes")
         return list(chain.from_iterable(map(self.engine.ids, text)))
 
     def _one(self, text: Any, text_pair: Any, options: Options) -> tuple[list[Pair], bool]:
@@ -231,13 +236,15 @@ class ConvBertTokenizer(TokenizerBase):
 
     def _finish(self, rows: list[dict[str, Any]], many: bool, options: Options, prepend: bool = True) -> BatchEncoding:
         """Pad the rows and put them together."""
-        lengths = [len(row["input_ids"]) for row in rows]
-        rows = self._pad_rows(rows, options, self._wants(options.return_attention_mask, "attention_mask"))
-        if options.return_length:
-            rows = [
-                {**row, "length": length if many else len(row["input_ids"])} for row, length in zip(rows, lengths, strict=True)
-            ]
+        if many and options.return_length:
+            rows = [{**row, "length": len(row["input_ids"])} for row in rows]
+        mask = self._wants(options.return_attention_mask, "attention_mask")
+        if many or rows[0]["input_ids"]:
+            rows = self._pad_rows(rows, options, mask)
+        elif mask:  # a single row of nothing is not padded
+            rows[0]["attention_mask"] = []
         if not many:
+            rows = [{**row, "length": len(row["input_ids"])} for row in rows] if options.return_length else rows
             return BatchEncoding(rows[0], tensor_type=options.return_tensors, prepend_batch_axis=prepend)
         columns = {name: [row[name] for row in rows] for name in rows[0]}
         return BatchEncoding(columns, tensor_type=options.return_tensors)
@@ -409,11 +416,6 @@ class Given:
 
     def __init__(self, ids: list[int]):
         self.ids = ids
-
-
-def with_flags(token: AddedToken, **changes: Any) -> AddedToken:
-    """The token with some of its fields changed."""
-    return AddedToken(**{**token.to_dict(), **changes})
 
 
 __all__ = ["ConvBertTokenizer", "is_row"]

@@ -115,6 +115,11 @@ class SpecialTokens:
                 warnings.warn(f"{name} {str(value)!r} is not in the vocabulary: {advice}", stacklevel=3)
         self._changed()
 
+    def _replace_special(self, given: AddedToken, added: AddedToken) -> None:
+        """Where this very token is a special one, let it have the flags with which it was added."""
+        self._special = {name: added if value is given else value for name, value in self._special.items()}
+        self._additional = [added if value is given else value for value in self._additional]
+
     @property
     def additional_special_tokens(self) -> list[str]:
         """The further special tokens as strings."""
@@ -150,16 +155,16 @@ class SpecialTokens:
 
     @property
     def all_special_tokens_extended(self) -> list[Token]:
-        """Every special token once, strings or AddedTokens as they were given, in the order of `NAMES`."""
-        tokens = [*(self._special[name] for name in NAMES if name in self._special), *self._additional]
+        """Every special token, strings or AddedTokens as they were given, in the order of `NAMES`, then the further ones."""
         first: dict[str, Token] = {}
-        for token in tokens:
-            first.setdefault(str(token), token)
-        return list(first.values())
+        for name in NAMES:
+            if name in self._special:
+                first.setdefault(str(self._special[name]), self._special[name])
+        return [*first.values(), *(token for token in self._additional if str(token) not in first)]
 
     @property
     def all_special_tokens(self) -> list[str]:
-        """Every special token once, as strings."""
+        """Every special token, as strings."""
         return [str(token) for token in self.all_special_tokens_extended]
 
     @property
