@@ -22,9 +22,9 @@ def check_choice(value: object, argument: str) -> bool | None:
     return None if value is None else check_flag(value, argument)
 
 
-def check_words(value: object, argument: str) -> frozenset[str]:
-    """A collection of strings, or None for none."""
-    return frozenset() if value is None else frozenset(check_texts(value, argument))
+def check_words(value: object, argument: str) -> list[str] | None:
+    """A list of strings, or None."""
+    return None if value is None else check_texts(value, argument)
 
 
 def check_input_names(value: object, argument: str) -> list[str]:

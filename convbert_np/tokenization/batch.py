@@ -42,12 +42,17 @@ class BatchEncoding(dict[str, Any]):
     @overload
     def __getitem__(self, item: int) -> Encoding: ...
     @overload
-    def __getitem__(self, item: slice) -> dict[str, Any]: ...
+    def __getitem__(self, item: slice) -> dict[str, Any] | list[Encoding]: ...
     def __getitem__(self, item: str | int | slice) -> Any:
-        """A value by name; a row's `Encoding` by number (fast class); those rows of every value by a slice."""
+        """A value by name; of the fast class also an `Encoding` by number and several by a slice.
+
+        A slice of an encoding of the slow class gives those rows of every value.
+        """
         if isinstance(item, str):
             return super().__getitem__(item)
         if isinstance(item, slice):
+            if self._encodings is not None:
+                return self._encodings[item]
             return {name: value[item] for name, value in self.items()}
         return self._row("a number as the key", item)
 

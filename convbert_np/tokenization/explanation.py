@@ -119,7 +119,7 @@ class Word:
     span     (start, end) in the text; None for the slow class, which keeps no places
     steps    the steps of WordPiece, none for a word that is kept or too long
     tokens, ids
-             what becomes of it
+             what becomes of it; the token of an added token is the text that it took, as the class has it
     unknown  why it is unknown: it is too long, or nothing fits; None: it is not
     """
 

@@ -50,7 +50,7 @@ class ConvBertTokenizerFast(TokenizerBase):
     """
 
     is_fast = True
-    vocab_files_names: ClassVar = {"vocab_file": files.VOCABULARY, "tokenizer_file": files.TOKENIZER}
+    vocab_files_names: ClassVar = {"vocab_file": files.VOCABULARY}
 
     def __init__(
         self,

@@ -62,7 +62,7 @@ class ConvBertTokenizer(TokenizerBase):
         strip_accents: bool | None = None,
         **more: Any,
     ):
-        never = check_words(never_split, "never_split")
+        never_split = check_words(never_split, "never_split")
         arguments = {
             "do_lower_case": check_flag(do_lower_case, "do_lower_case"),
             "do_basic_tokenize": check_flag(do_basic_tokenize, "do_basic_tokenize"),
@@ -92,7 +92,8 @@ class ConvBertTokenizer(TokenizerBase):
         self._numbers = {token.content: number for number, token in self._added.items()}
         self._engine: SlowEngine | None = None
         self._check_special_tokens(vocab_file)
-        self._add([token for token in self.all_special_tokens_extended if str(token) not in self._numbers], special=True)
+        special = self.all_special_tokens_extended  # an AddedToken is added again even if it is there, to be special
+        self._add([token for token in special if isinstance(token, AddedToken) or token not in self._numbers], special=True)
 
     # The vocabulary
 

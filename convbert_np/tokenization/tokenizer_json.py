@@ -147,15 +147,15 @@ def read_added_tokens(entries: list[object]) -> dict[int, AddedToken]:
 def check_consistent(file: TokenizerFile) -> None:
     """Raise ValueError if no tokenizer can have this data.
 
-    The vocabulary must map strings to ids, each of one token only, and hold unk_token. An added token that is
+    The vocabulary must map strings to ids, each of one token only; it or the added tokens must hold unk_token. An added token that is
     in the vocabulary must have its id there; any other must have the next number after the added tokens before
     it and the vocabulary (counted by its size, as the library does, or by its largest id), for the library
     numbers them anew when it reads the file. cls and sep must have the ids of those tokens.
     """
     check_vocabulary(file.vocabulary)
-    if file.unk_token not in file.vocabulary:
-        raise ValueError(f"the vocabulary lacks the unk_token {file.unk_token!r}")
     check_numbers(file.added_tokens, file.vocabulary)
+    if file.unk_token not in file.vocabulary and not any(file.unk_token == str(token) for token in file.added_tokens.values()):
+        raise ValueError(f"the vocabulary lacks the unk_token {file.unk_token!r}")
     numbers = {token.content: number for number, token in file.added_tokens.items()}
     if len(numbers) < len(file.added_tokens):
         raise ValueError("two added tokens have the same content")

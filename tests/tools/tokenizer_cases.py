@@ -316,11 +316,14 @@ def random_addition(generator: random.Random) -> tuple[str, Any]:
     tokens = [random_token(generator) for _ in range(generator.randint(1, 3))]
     if kind < 2:
         return "add_tokens", (tokens, generator.random() < 0.3)
+    tokens = [token for token in tokens if str(getattr(token, "content", token))] or ["[NEW]"]  # no special token is empty
     if kind == 2:
         return "add_special_tokens", ({generator.choice(SLOTS): tokens[0]}, generator.random() < 0.5)
     if kind == 3:
         return "add_special_tokens", ({"additional_special_tokens": tokens}, generator.random() < 0.5)
     slot = generator.choice((*SLOTS, "additional_special_tokens"))
+    if slot == "unk_token":  # a setter would leave a tokenizer without any unknown token
+        return "add_special_tokens", ({slot: tokens[0]}, True)
     return slot, tokens if slot.startswith("add") else tokens[0]
 
 

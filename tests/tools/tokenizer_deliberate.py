@@ -73,6 +73,12 @@ def is_method(case: Any, *names: str) -> bool:
     return isinstance(case, tuple) and not arguments_of(case) and any(type(part) is str and part in names for part in case[:2])
 
 
+def is_lookup(case: Any) -> bool:
+    """Whether a case is a call of one of the methods that lead between tokens, words and characters."""
+    names = ("token_to_sequence", "token_to_word", "token_to_chars", "word_to_tokens", "word_to_chars", "char_to_token", "char_to_word")
+    return isinstance(case, tuple) and any(type(part) is str and part in names for part in case[:2])
+
+
 DELIBERATE: list[tuple[str, Callable[[Any, Any, Any], bool]]] = [
     ("max_length smaller than the number of special tokens", lambda case, ours, theirs: refused(ours, theirs) and is_short(case)),
     ("rows of several lengths as one array", lambda case, ours, theirs: refused(ours, theirs) and is_ragged(theirs)),
@@ -98,8 +104,42 @@ DELIBERATE: list[tuple[str, Callable[[Any, Any, Any], bool]]] = [
         lambda case, ours, theirs: refused(ours, theirs, TypeError) and is_method(case, "batch_encode_plus"),
     ),
     (
-        "token_to_sequence of a negative index, which breaks the reference",
-        lambda case, ours, theirs: answered(ours, theirs, AttributeError) and is_method(case, "token_to_sequence"),
+        "a negative index of a token, which breaks the reference",
+        lambda case, ours, theirs: is_lookup(case) and isinstance(theirs, AttributeError | OverflowError | TypeError),
+    ),
+    (
+        "a second text that there is not",
+        lambda case, ours, theirs: is_lookup(case) and refused(ours, theirs) and "sequence_index" in str(ours),
+    ),
+    (
+        "an empty filename_prefix, of which the fast class of the reference makes a hyphen",
+        lambda case, ours, theirs: case[-1] in ("-vocab.txt", "vocab.txt", "save_pretrained")
+        and "-vocab.txt" in (case[-1], *(theirs if isinstance(theirs, list) else ()), *(["-vocab.txt"] if theirs is None else ())),
+    ),
+    (
+        "arguments of tokenize that the slow class of the reference takes and ignores",
+        lambda case, ours, theirs: refused(ours, theirs, TypeError) and is_method(case, "tokenize"),
+    ),
+    (
+        "rows of ids as a batch, which the documentation of the reference promises",
+        lambda case, ours, theirs: answered(ours, theirs, ValueError) and is_method(case, "batch_encode_plus"),
+    ),
+    ("an index beyond the row", lambda case, ours, theirs: is_lookup(case) and isinstance(ours, IndexError) and theirs is None),
+    (
+        "files are written before an argument is found to be wrong",
+        lambda case, ours, theirs: ours is None and isinstance(theirs, tuple) and theirs[0].endswith(("config.json", "map.json")),
+    ),
+    (
+        "a file is said to be written that was not",
+        lambda case, ours, theirs: case[-1] == "save_pretrained" and set(theirs) - set(ours) == {"added_tokens.json"},
+    ),
+    (
+        "unknown words after unk_token was given to the fast class under a name that is not in the vocabulary",
+        lambda case, ours, theirs: not isinstance(ours, BaseException) and "Missing [UNK] token" in str(theirs),
+    ),
+    (
+        "two texts as one text of encode",
+        lambda case, ours, theirs: refused(ours, theirs, TypeError) and is_method(case, "encode", "encode_plus"),
     ),
 ]
 
