@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,13 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 BOTH = (ConvBertTokenizer, ConvBertTokenizerFast)
 KINDS = pytest.mark.parametrize("kind", BOTH, ids=["slow", "fast"])
 SURROGATE = "a\ud800b"
+
+
+def shown(value) -> str:
+    """A parameter for the name of a test: the same in every run, so without the address of an object."""
+    return re.sub(r" (object )?at 0x[0-9a-f]+", "", repr(value))[:60]
+
+
 NO_TEXTS = [
     3,
     1.5,
@@ -165,7 +173,7 @@ def test_tokens_and_ids_that_the_slow_class_takes_for_a_text():
 
 
 @pytest.mark.parametrize("name", ["max_length", "stride", "pad_to_multiple_of"])
-@pytest.mark.parametrize("value", [-1, 4.0, "5", True, float("nan"), [3], b"x", np.float32(5), np.array([5])], ids=repr)
+@pytest.mark.parametrize("value", [-1, 4.0, "5", True, float("nan"), [3], b"x", np.float32(5), np.array([5])], ids=shown)
 def test_a_length_that_is_none_is_named(tiny, name, value):
     for call in (tiny, tiny.encode_plus, tiny.encode):
         with pytest.raises((TypeError, ValueError), match=rf"^{name} must be (an integer|at least)"):
@@ -176,7 +184,7 @@ def test_a_length_that_is_none_is_named(tiny, name, value):
 
 
 @pytest.mark.parametrize("name", ["padding", "truncation"])
-@pytest.mark.parametrize("value", ["left", "", 0, 1, 2, 1.5, b"longest", ["longest"], np.True_, np.array([1])], ids=repr)
+@pytest.mark.parametrize("value", ["left", "", 0, 1, 2, 1.5, b"longest", ["longest"], np.True_, np.array([1])], ids=shown)
 def test_a_strategy_that_is_none_is_named_with_those_that_are(tiny, name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be True, False or one of do_not_.* not "):
         tiny("the king", max_length=8, **{name: value})
@@ -196,14 +204,14 @@ def test_a_strategy_that_is_none_is_named_with_those_that_are(tiny, name, value)
         "verbose",
     ],
 )
-@pytest.mark.parametrize("value", [0, 1, "yes", np.True_, [True]], ids=repr)
+@pytest.mark.parametrize("value", [0, 1, "yes", np.True_, [True]], ids=shown)
 def test_a_flag_that_is_neither_true_nor_false_is_named(tiny, name, value):
     for call in (tiny, tiny.encode_plus):
         with pytest.raises(TypeError, match=f"^{name} must be True or False, not "):
             call("the king", **{name: value})
 
 
-@pytest.mark.parametrize("value", ["pt", "tf", "jax", "NP", 3, True, np.array([1])], ids=repr)
+@pytest.mark.parametrize("value", ["pt", "tf", "jax", "NP", 3, True, np.array([1])], ids=shown)
 def test_only_arrays_of_numpy_are_made(tiny, value):
     expected = 'return_tensors must be None or "np", not '
     for call in (tiny, tiny.encode_plus, tiny.encode):
@@ -351,7 +359,7 @@ NO_IDS = [
 NO_ROWS = [*NO_IDS, np.array([[5]]), np.array([1.5]), np.array([True]), np.array(["a"]), object()]
 
 
-@pytest.mark.parametrize("value", NO_ROWS, ids=lambda value: f"{value!r:.30}")
+@pytest.mark.parametrize("value", NO_ROWS, ids=shown)
 def test_what_is_no_row_of_ids_is_refused(tiny, value):
     for name, call in (
         ("token_ids", tiny.decode),
@@ -370,13 +378,13 @@ def test_what_is_no_row_of_ids_is_refused(tiny, value):
                 call([5], value)
 
 
-@pytest.mark.parametrize("value", [None, 5, "the", b"ab", {5}, iter([[5]]), np.array(5)], ids=lambda value: f"{value!r:.20}")
+@pytest.mark.parametrize("value", [None, 5, "the", b"ab", {5}, iter([[5]]), np.array(5)], ids=shown)
 def test_what_is_no_list_of_rows_is_refused(tiny, value):
     with pytest.raises(TypeError, match=r"^sequences must be a list of rows of ids"):
         tiny.batch_decode(value)
 
 
-@pytest.mark.parametrize("value", NO_ROWS, ids=lambda value: f"{value!r:.30}")
+@pytest.mark.parametrize("value", NO_ROWS, ids=shown)
 def test_what_is_no_row_of_ids_is_refused_by_the_slow_class(value):
     tokenizer = ConvBertTokenizer(VOCABULARY)
     for name, call in (
@@ -409,7 +417,11 @@ def test_ids_of_no_token():
         slow.prepare_for_model([2**70], return_tensors="np")
 
 
-@pytest.mark.parametrize("value", [5, 1.5, b"ab", [5], [None], ["a", 5], [["a"]], {"a"}, iter(["a"]), np.array(["a"])], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [5, 1.5, b"ab", [5], [None], ["a", 5], [["a"]], {"a"}, iter(["a"]), np.array(["a"])],
+    ids=lambda value: type(value).__name__,
+)
 def test_what_is_no_token_is_refused(tiny, value):
     with pytest.raises(TypeError, match=r"^tokens(\[\d\])? must be a (string|list of strings)"):
         tiny.convert_tokens_to_ids(value)
@@ -574,7 +586,7 @@ def test_what_the_slow_class_does_not_know_of_its_rows():
         _ = encoding.nothing
 
 
-@pytest.mark.parametrize("value", [["x"], None, [2**70], [2**63], [object()], [b"a"]], ids=repr)
+@pytest.mark.parametrize("value", [["x"], None, [2**70], [2**63], [object()], [b"a"]], ids=shown)
 def test_what_is_no_array_of_numbers_is_named(value):
     with pytest.raises(ValueError, match=r"needs numbers of at most 64 bits, a holds|a has several"):
         BatchEncoding({"a": value}, tensor_type="np")
@@ -610,7 +622,7 @@ BAD_SETTINGS = [
 
 
 @KINDS
-@pytest.mark.parametrize(("settings", "message"), BAD_SETTINGS, ids=repr)
+@pytest.mark.parametrize(("settings", "message"), BAD_SETTINGS, ids=shown)
 def test_a_bad_setting_is_named_by_the_constructor_and_when_it_is_set(kind, settings, message):
     with pytest.raises((TypeError, ValueError), match=message):
         kind(VOCABULARY, **settings)
@@ -641,7 +653,7 @@ def test_settings_of_one_class():
             kind(VOCABULARY, **{name: None})
 
 
-@pytest.mark.parametrize("value", [-1, 1200, 99999, 1.5, True, "4", [4], b"a"], ids=repr)
+@pytest.mark.parametrize("value", [-1, 1200, 99999, 1.5, True, "4", [4], b"a"], ids=shown)
 def test_a_special_token_is_not_set_by_the_id_of_no_token(tiny, value):
     before = snapshot(tiny)
     with pytest.raises((TypeError, ValueError), match=r"mask_token_id must be (an integer|the id of a token)"):
@@ -658,7 +670,9 @@ def test_ids_of_further_special_tokens_are_a_list(tiny):
 
 
 @pytest.mark.parametrize(
-    "value", [5, b"x", True, ["a", 5], ["a", None], [b"a"], {"a"}, {"a": 1}, iter(["a"]), np.array(["a"])], ids=repr
+    "value",
+    [5, b"x", True, ["a", 5], ["a", None], [b"a"], {"a"}, {"a": 1}, iter(["a"]), np.array(["a"])],
+    ids=lambda value: type(value).__name__,
 )
 def test_tokens_to_add_that_are_none(tiny, value):
     before = snapshot(tiny)
@@ -699,7 +713,7 @@ def test_special_tokens_that_are_none_change_nothing(tiny, value, message):
 @pytest.mark.parametrize(
     "value",
     [5, ["x"], {"x": AddedToken("a")}, {-1: AddedToken("a")}, {True: AddedToken("a")}, {7: "a"}, {7: {"text": "a"}}],
-    ids=repr,
+    ids=shown,
 )
 @KINDS
 def test_added_tokens_that_are_none(kind, value):
@@ -747,7 +761,7 @@ NO_PATHS = [
 ]
 
 
-@pytest.mark.parametrize(("value", "error"), NO_PATHS, ids=lambda value: f"{value!r:.20}")
+@pytest.mark.parametrize(("value", "error"), NO_PATHS, ids=shown)
 def test_what_is_no_path_is_named(tiny, tmp_path, value, error):
     for name, call in (
         ("vocab_file", type(tiny)),
@@ -784,7 +798,7 @@ def test_a_folder_that_there_is_not(kind, tmp_path):
 @pytest.mark.parametrize(
     "content",
     [b"", b"{", b"\xff\xfe", b"\xef\xbb\xbf{}", b"[" * 100_000, b'{"a":' * 50_000, b'{"a": 1,}', b"[]", b"3", b"null", b'"text"'],
-    ids=lambda content: f"{content!r:.12}",
+    ids=shown,
 )
 def test_a_damaged_file_is_named(kind, tmp_path, name, content):
     with pytest.raises(ValueError, match=rf"{name}\.json (is not valid JSON|must hold a JSON object)"):
@@ -851,7 +865,7 @@ def test_a_tokenizer_json_of_another_kind_is_refused(tmp_path, section, value, m
 # ---- saving
 
 
-@pytest.mark.parametrize("prefix", ["a/b", "../up", "/abs", "a\\b", "\0", 5, True, b"x", SURROGATE, ["a"]], ids=repr)
+@pytest.mark.parametrize("prefix", ["a/b", "../up", "/abs", "a\\b", "\0", 5, True, b"x", SURROGATE, ["a"]], ids=shown)
 def test_a_prefix_is_the_beginning_of_a_file_name(tiny, tmp_path, prefix):
     for call in (tiny.save_pretrained, tiny.save_vocabulary):
         with pytest.raises((TypeError, ValueError), match=r"^filename_prefix (must be|has)"):

@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from convbert_np.cli.codes import OK, check_target, positive
 from convbert_np.data import TINY
@@ -24,13 +25,13 @@ def add_tokenize(commands: argparse._SubParsersAction) -> None:
         "for each line of text.",
     )  # fmt: skip
     command.add_argument("texts", metavar="TEXT", nargs="*", help="without it lines are read from --file")
-    command.add_argument("--file", metavar="FILE", default="-", help="UTF-8 text, read line by line (default: -, the standard input)")
+    command.add_argument("--file", metavar="FILE", default="-", help="UTF-8 text, read by lines (default: -, the standard input)")
     command.add_argument(
         "--vocab", metavar="PATH", default=str(TINY),
-        help="a vocab.txt, a tokenizer.json, or a directory with either and its settings (default: the vocabulary of the package)",
+        help="a vocab.txt, a tokenizer.json, or a directory with either and its settings (default: that of the package)",
     )  # fmt: skip
     command.add_argument("--cased", action="store_true", help="do not lower-case (a directory says so itself)")
-    command.add_argument("--slow", action="store_true", help="by the rules of the reference's slow class (default: the fast one's)")
+    command.add_argument("--slow", action="store_true", help="the rules of the reference's slow class (default: the fast one)")
     command.add_argument("--special", action="store_true", help="add [CLS] and [SEP]")
     shown = command.add_mutually_exclusive_group()
     shown.add_argument("--ids", action="store_true", help="print ids instead of tokens")
@@ -50,7 +51,7 @@ def run_tokenize(parsed: argparse.Namespace) -> int:
 def load_tokenizer(path: str, cased: bool, slow: bool) -> Tokenizer:
     """The tokenizer of a directory, a vocab.txt or a tokenizer.json."""
     kind = ConvBertTokenizer if slow else ConvBertTokenizerFast
-    settings = {"do_lower_case": False} if cased else {}
+    settings: dict[str, Any] = {"do_lower_case": False} if cased else {}
     if Path(path).is_dir():
         return kind.from_pretrained(path, **settings)
     if not path.endswith(".json"):
@@ -64,8 +65,8 @@ def shown_text(tokenizer: Tokenizer, text: str, parsed: argparse.Namespace) -> s
     """What is printed for a text."""
     if parsed.explain:
         return str(tokenizer.explain(text))
-    wanted = {"return_offsets_mapping": True} if tokenizer.is_fast and parsed.json else {}
-    encoding = tokenizer(text, add_special_tokens=parsed.special, verbose=False, **wanted)
+    offsets = tokenizer.is_fast and parsed.json
+    encoding = tokenizer(text, add_special_tokens=parsed.special, verbose=False, return_offsets_mapping=offsets)
     ids = encoding["input_ids"]
     if parsed.ids:
         return " ".join(map(str, ids))

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from convbert_np.tokenization.checks import is_integer
-from convbert_np.tokenization.engine import FastEngine, Places
+from convbert_np.tokenization.fast_engine import FastEngine, Places
 
 NOWHERE = (0, 0)
 
@@ -168,9 +168,7 @@ class Encoding:
     @property
     def offsets(self) -> list[tuple[int, int]]:
         """The (start, end) of every token in its text."""
-        return self.row(
-            self.windowed([text.offsets for text in self.sequences]), NOWHERE, [NOWHERE] * len(self.spans), NOWHERE
-        )
+        return self.row(self.windowed([text.offsets for text in self.sequences]), NOWHERE, [NOWHERE] * len(self.spans), NOWHERE)
 
     @property
     def word_ids(self) -> list[int | None]:
@@ -254,4 +252,5 @@ class Encoding:
         return None if token is None else self.token_to_word(token)
 
     def __repr__(self) -> str:
-        return f"Encoding(num_tokens={len(self)}, attributes=[ids, type_ids, tokens, offsets, attention_mask, special_tokens_mask, overflowing])"
+        names = "ids, type_ids, tokens, offsets, attention_mask, special_tokens_mask, overflowing"
+        return f"Encoding(num_tokens={len(self)}, attributes=[{names}])"

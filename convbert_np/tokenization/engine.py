@@ -11,9 +11,9 @@ An engine is made for one setting of a tokenizer and never changed, save for wha
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import chain
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.cache import Cache
@@ -22,7 +22,6 @@ from convbert_np.tokenization.segments import (
     act_on_neighbours,
     any_of,
     cut,
-    find,
     have_no_space,
     lower_case,
     lower_except,
@@ -38,10 +37,7 @@ SURE_SPACE = re.compile("[ \t\n\r]+")
 FIRST = itemgetter(0)
 
 Ids = tuple[int, ...]
-Spans = tuple[tuple[int, int], ...]
 Pieces = tuple[Ids, tuple[int, ...]]  # ids; where in the word each ends
-Given = tuple[tuple[int, str], ...]
-Shape = tuple[Spans, tuple[int, ...], Given]  # (start, end) of each id of a chunk; ids in each word; (place, text) of added tokens
 
 
 class Engine:
@@ -196,131 +192,3 @@ class SlowEngine(Engine):
             pieces = ([word] if word in self.never_split else self.model.tokens(word) for word in words)
             tokens += chain.from_iterable(pieces) if number is None else (part,)
         return tokens
-
-
-class FastEngine(Engine):
-    """The rules of the fast class: see `segments` and `normalization`.
-
-    raw     the added tokens that are looked for in the text as it is: text to (id, token)
-    normal  those that are looked for in the normalized text
-    names   id to token, of the vocabulary and of the added tokens
-    """
-
-    def __init__(
-        self,
-        normalization: Normalization,
-        model: WordPiece,
-        raw: Mapping[str, tuple[int, AddedToken]],
-        normal: Mapping[str, tuple[int, AddedToken]],
-        names: Mapping[int, str],
-    ):
-        tokens = [token for _, token in (*raw.values(), *normal.values())]
-        super().__init__(normalization, model, have_no_space([token.content for token in tokens]))
-        self.strips = any(token.lstrip or token.rstrip for token in tokens)
-        self.names = names
-        self.raw, self.raw_pattern = raw, any_of(raw)
-        self.raw_firsts = frozenset(content[0] for content in raw if content)
-        self.normal, self.normal_pattern = normal, any_of(normal)
-        self.shapes: Cache[Shape] = Cache(self.chunk_shape, SHAPES, LONGEST)
-
-    def chunk_ids(self, chunk: str) -> Ids:
-        """The ids of a chunk, or of any text: cut at added tokens, then into words, then into pieces."""
-        if self.raw_firsts.isdisjoint(chunk):
-            return self.normal_ids(chunk)
-        matches = find(chunk, self.raw_pattern, self.raw)
-        parts = (self.normal_ids(chunk[start:end]) if n is None else (n,) for start, end, n in matches)
-        return tuple(chain.from_iterable(parts))
-
-    def is_plain(self, text: str) -> bool:
-        """Whether no added token can stand in the text."""
-        return self.normal_pattern is None and self.raw_firsts.isdisjoint(text)
-
-    def normal_ids(self, text: str) -> Ids:
-        """The ids of a text in which no added token stands but normalized ones."""
-        if self.normal_pattern is None:
-            return self.plain_ids(self.normalization.words(text))
-        normal = self.normalization.normalized(text)
-        matches = find(normal, self.normal_pattern, self.normal)
-        split = self.normalization.split_normal
-        parts = (self.plain_ids(split(normal[start:end])) if n is None else (n,) for start, end, n in matches)
-        return tuple(chain.from_iterable(parts))
-
-    def ids(self, text: str) -> list[int]:
-        """The ids of a text; no special token is added."""
-        return self.chunked_ids(text) if self.local else list(self.chunk_ids(text))
-
-    # Where the ids come from
-
-    def chunk_shape(self, text: str) -> Shape:
-        """Where in a text each of its ids comes from, and of which word; an added token is a word."""
-        if self.is_plain(text):
-            return self.shared(self.shape_of_words(*self.normalization.aligned(text)))
-        spans: list[tuple[int, int]] = []
-        sizes: list[int] = []
-        given: list[tuple[int, str]] = []
-        for part, added in self.shapes_of_parts(text):
-            given += [] if added is None else [(len(spans), added)]
-            spans += part[0]
-            sizes += part[1]
-        return self.shared((tuple(spans), tuple(sizes), tuple(given)))
-
-    def shapes_of_parts(self, text: str) -> Iterable[tuple[Shape, str | None]]:
-        """The shapes of the added tokens of a text, with the text that each took, and of what is between them."""
-        for start, end, number in find(text, self.raw_pattern, self.raw):
-            if number is not None:
-                yield (((start, end),), (1,), ()), text[start:end]
-                continue
-            normal, origins = self.normalization.aligned(text[start:end], start)
-            for first, last, added in find(normal, self.normal_pattern, self.normal):
-                if added is not None:
-                    yield (((origins[first], origins[last - 1] + 1),), (1,), ()), normal[first:last]
-                else:
-                    yield self.shape_of_words(normal[first:last], origins[first:last]), None
-
-    def shape_of_words(self, normal: str, origins: Sequence[int]) -> Shape:
-        """The shape of a normalized text, whose characters come from the places `origins`."""
-        spans: list[tuple[int, int]] = []
-        sizes: list[int] = []
-        last = 0
-        for word in self.normalization.split_normal(normal):
-            first = start = normal.index(word, last)  # only white space stands before it
-            ends = self.pieces[word][1]
-            sizes.append(len(ends))
-            for end in ends:
-                last = first + end
-                spans.append((origins[start], origins[last - 1] + 1))
-                start = last
-        return tuple(spans), tuple(sizes), ()
-
-    def places(self, text: str) -> "Places":
-        """Where the ids of a text come from."""
-        if not self.local or self.strips or DROPPED_SPACE.search(text):  # a token that strips reaches over white space
-            return Places([0], [self.chunk_shape(text)])
-        chunks = text.replace("\n", " ").replace("\t", " ").replace("\r", " ").split(" ")
-        starts = accumulate(map(len, chunks), lambda at, length: at + length + 1, initial=0)
-        return Places(list(starts), list(map(self.shapes.__getitem__, chunks)))
-
-
-class Places(NamedTuple):
-    """Where the ids of a text come from: the start of every chunk, and its shape."""
-
-    starts: list[int]
-    shapes: list[Shape]
-
-    def offsets(self) -> list[tuple[int, int]]:
-        """The (start, end) in the text of every id."""
-        pairs = zip(self.starts, self.shapes, strict=False)
-        return [(at + start, at + end) for at, (spans, _, _) in pairs for start, end in spans]
-
-    def words(self) -> list[int]:
-        """The number of the word of every id."""
-        sizes = chain.from_iterable(sizes for _, sizes, _ in self.shapes)
-        return [word for word, size in enumerate(sizes) for _ in range(size)]
-
-    def given(self) -> dict[int, str]:
-        """The text of every id that an added token gave, by the place of the id."""
-        before = accumulate((len(spans) for spans, _, _ in self.shapes), initial=0)
-        return {at + place: text for at, shape in zip(before, self.shapes, strict=False) for place, text in shape[2]}
-
-
-__all__ = ["Engine", "FastEngine", "Places", "SlowEngine"]

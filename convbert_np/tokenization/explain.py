@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from convbert_np.tokenization.checks import check_length, check_text
-from convbert_np.tokenization.engine import FastEngine
 from convbert_np.tokenization.explain_html import html_page
 from convbert_np.tokenization.explain_paths import FastPath, SlowPath
 from convbert_np.tokenization.explain_text import text_page
 from convbert_np.tokenization.explanation import Part, Stage, Word
+from convbert_np.tokenization.fast_engine import FastEngine
 
 MAX_WORDS = 50
 

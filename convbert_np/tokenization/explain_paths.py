@@ -8,9 +8,10 @@ from functools import cache, partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from convbert_np.tokenization.engine import FastEngine, SlowEngine
+from convbert_np.tokenization.engine import SlowEngine
 from convbert_np.tokenization.explain_edits import Edit, edits_of, merged, shortened_edits, split_edits
 from convbert_np.tokenization.explanation import Part, Span, Stage, Step, Word
+from convbert_np.tokenization.fast_engine import FastEngine
 from convbert_np.tokenization.segments import cut, find, lower_case
 from convbert_np.tokenization.wordpiece import WordPiece
 

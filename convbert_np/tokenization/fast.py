@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 from convbert_np.tokenization import settings as files
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.added_vocabulary import AddedVocabulary
-from convbert_np.tokenization.base import TokenizerBase
 from convbert_np.tokenization.batch import BatchEncoding
 from convbert_np.tokenization.cache import collector_paused
 from convbert_np.tokenization.checks import as_ids, check_flag, check_text, check_texts, is_integer
 from convbert_np.tokenization.encoding import EncodedText, Encoding
-from convbert_np.tokenization.engine import FastEngine
+from convbert_np.tokenization.fast_engine import FastEngine
 from convbert_np.tokenization.inputs import Pair
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.options import Options
 from convbert_np.tokenization.padding import round_up
+from convbert_np.tokenization.persistence import Tokenizer
 from convbert_np.tokenization.special_tokens import Token, check_special
 from convbert_np.tokenization.tokenizer_json import TokenizerFile, read_tokenizer_json, tokenizer_json
 from convbert_np.tokenization.truncation import truncate_fast
@@ -26,7 +26,7 @@ from convbert_np.tokenization.vocabulary import lines_of, numbered, read_lines
 from convbert_np.tokenization.wordpiece import WordPiece, glue_pieces
 
 
-class ConvBertTokenizerFast(TokenizerBase):
+class ConvBertTokenizerFast(Tokenizer):
     """The WordPiece tokenizer of BERT and ConvBERT, with the semantics of the fast class of transformers 4.37.2.
 
     vocab_file              the vocab.txt; it must hold the five special tokens under their usual names
@@ -100,9 +100,11 @@ class ConvBertTokenizerFast(TokenizerBase):
         self.clean_text = file.clean_text if clean_text is None else clean_text
         self.wordpieces_prefix = file.continuing_subword_prefix if wordpieces_prefix is None else wordpieces_prefix
         self._file = file
-        self._normalization = rules(file.clean_text, file.handle_chinese_chars, file.lowercase, file.strip_accents)
+        self._file_rules: Normalization | None = rules(
+            file.clean_text, file.handle_chinese_chars, file.lowercase, file.strip_accents
+        )
         self._add_all(file.added_tokens, self._given_added(more), tokenizer_file or vocab_file)
-        self._normalization = rules(self.clean_text, tokenize_chinese_chars, do_lower_case, strip_accents)
+        self._file_rules = None
         self._file.cls = self._template_token(file.cls)
         self._file.sep = self._template_token(file.sep)
         self._renormalizes = True
@@ -162,6 +164,12 @@ class ConvBertTokenizerFast(TokenizerBase):
         self._add([token for token in self.all_special_tokens_extended if str(token) not in known], special=True)
 
     # The vocabulary
+
+    @property
+    def _normalization(self) -> Normalization:
+        """The stages by the settings as they are; while the tokenizer is made, those of its file."""
+        own = rules(self.clean_text, self.tokenize_chinese_chars, self.do_lower_case, self.strip_accents)
+        return self._file_rules or own
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:

@@ -39,7 +39,9 @@ def is_batch(text: object, argument: str, split: bool) -> bool:
             raise TypeError(f"{argument} must be a list of words, or of lists of them, with is_split_into_words=True")
         return False
     if not isinstance(text, list | tuple):
-        raise TypeError(f"{argument} must be a string, a list of strings or a list of lists of strings, not {type(text).__name__}")
+        raise TypeError(
+            f"{argument} must be a string, a list of strings or a list of lists of strings, not {type(text).__name__}"
+        )
     return not split or (len(text) > 0 and isinstance(text[0], list | tuple))
 
 

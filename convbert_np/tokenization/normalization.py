@@ -23,6 +23,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import regex
 
@@ -88,6 +89,10 @@ class Normalization:
     basic: bool = True
     never_split: frozenset[str] = frozenset()
     _marks: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """The settings without the tables, for pickle and for copies."""
+        return type(self), (self.fast, self.clean, self.chinese, self.lower, self.strip, self.basic, self.never_split)
 
     @property
     def characters(self) -> Characters:

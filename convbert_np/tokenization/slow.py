@@ -7,23 +7,22 @@ from typing import Any, ClassVar
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.attributes import check_words
-from convbert_np.tokenization.base import TokenizerBase
-from convbert_np.tokenization.batch import BatchEncoding, is_row
+from convbert_np.tokenization.batch import BatchEncoding
 from convbert_np.tokenization.cache import collector_paused
 from convbert_np.tokenization.checks import as_ids, check_flag, check_text, check_texts, is_integer
 from convbert_np.tokenization.engine import SlowEngine
 from convbert_np.tokenization.inputs import Pair, is_ids
 from convbert_np.tokenization.normalization import Normalization
-from convbert_np.tokenization.options import TRUNCATIONS as STRATEGIES
-from convbert_np.tokenization.options import Options, check_number, strategy
+from convbert_np.tokenization.options import Options
+from convbert_np.tokenization.persistence import Tokenizer
+from convbert_np.tokenization.rows import special_mask
 from convbert_np.tokenization.settings import VOCABULARY
 from convbert_np.tokenization.special_tokens import Token, check_special
-from convbert_np.tokenization.truncation import truncate_slow
 from convbert_np.tokenization.vocabulary import numbered, read_lines
 from convbert_np.tokenization.wordpiece import WordPiece, join_pieces
 
 
-class ConvBertTokenizer(TokenizerBase):
+class ConvBertTokenizer(Tokenizer):
     """The WordPiece tokenizer of BERT and ConvBERT, with the semantics of the slow class of transformers 4.37.2.
 
     vocab_file              the vocab.txt; it must hold the five special tokens under their usual names
@@ -235,96 +234,6 @@ class ConvBertTokenizer(TokenizerBase):
             ids = [(self._ids(first), None if second is None else self._ids(second)) for first, second in rows]
             return self._finish([self._row(first, second, options) for first, second in ids], many, options)
 
-    def _finish(self, rows: list[dict[str, Any]], many: bool, options: Options, prepend: bool = True) -> BatchEncoding:
-        """Pad the rows and put them together."""
-        if many and options.return_length:
-            rows = [{**row, "length": len(row["input_ids"])} for row in rows]
-        mask = self._wants(options.return_attention_mask, "attention_mask")
-        if many or rows[0]["input_ids"]:
-            rows = self._pad_rows(rows, options, mask)
-        elif mask:  # a single row of nothing is not padded
-            rows[0]["attention_mask"] = []
-        if not many:
-            rows = [{**row, "length": len(row["input_ids"])} for row in rows] if options.return_length else rows
-            return BatchEncoding(rows[0], tensor_type=options.return_tensors, prepend_batch_axis=prepend)
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        return BatchEncoding(columns, tensor_type=options.return_tensors)
-
-    def _row(self, ids: list[int], pair_ids: list[int] | None, options: Options) -> dict[str, Any]:
-        """One row by name, truncated and with its special tokens, not padded."""
-        pair, special = pair_ids is not None, options.add_special_tokens
-        self._check_row(pair, options)
-        total = len(ids) + len(pair_ids or ()) + (self.num_special_tokens_to_add(pair) if special else 0)
-        overflowing: list[int] = []
-        if options.truncation != "do_not_truncate" and options.max_length and total > options.max_length:
-            remove = total - options.max_length
-            ids, pair_ids, overflowing = truncate_slow(
-                ids, pair_ids, remove, options.truncation, options.stride, self.truncation_side
-            )
-        row: dict[str, Any] = {}
-        if options.return_overflowing_tokens:
-            row = {"overflowing_tokens": overflowing, "num_truncated_tokens": total - (options.max_length or 0)}
-        plain = [*ids, *(pair_ids or ())]
-        row["input_ids"] = self._surrounded(ids, pair_ids) if special else plain
-        if self._wants(options.return_token_type_ids, "token_type_ids"):
-            types = self._types(ids, pair_ids)
-            row["token_type_ids"] = types if special else [0] * len(plain)
-        if options.return_special_tokens_mask:
-            row["special_tokens_mask"] = special_mask(ids, pair_ids) if special else [0] * len(plain)
-        self._warn_if_long(len(row["input_ids"]), options)
-        return row
-
-    def _check_row(self, pair: bool, options: Options) -> None:
-        """Raise ValueError for arguments that cannot be followed."""
-        self._check_room(options, pair)
-        if options.return_token_type_ids and not options.add_special_tokens:
-            raise ValueError("return_token_type_ids=True needs add_special_tokens=True")
-        if options.return_overflowing_tokens and options.max_length is None:
-            raise ValueError("return_overflowing_tokens=True needs a max_length")
-        if options.return_overflowing_tokens and options.truncation == "longest_first" and pair:
-            raise ValueError("return_overflowing_tokens=True needs truncation='only_first' or 'only_second' for a pair of texts")
-
-    def prepare_for_model(
-        self,
-        ids: Sequence[int],
-        pair_ids: Sequence[int] | None = None,
-        add_special_tokens: bool = True,
-        padding: bool | str = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        stride: int = 0,
-        pad_to_multiple_of: int | None = None,
-        return_tensors: str | None = None,
-        prepend_batch_axis: bool = False,
-        **more: Any,
-    ) -> BatchEncoding:
-        """The encoding of ids without special tokens, or of a pair of them; arguments as in `__call__`.
-
-        prepend_batch_axis  put an axis of length 1 before the others of an array
-        """
-        options = self._options(
-            padding, truncation, max_length, stride, pad_to_multiple_of, return_tensors,
-            add_special_tokens=add_special_tokens, **more,
-        )  # fmt: skip
-        second = None if pair_ids is None else as_ids(pair_ids, "pair_ids")
-        row = self._row(as_ids(ids, "ids"), second, options)
-        return self._finish([row], False, options, check_flag(prepend_batch_axis, "prepend_batch_axis"))
-
-    def truncate_sequences(
-        self,
-        ids: Sequence[int],
-        pair_ids: Sequence[int] | None = None,
-        num_tokens_to_remove: int = 0,
-        truncation_strategy: bool | str = "longest_first",
-        stride: int = 0,
-    ) -> tuple[list[int], list[int] | None, list[int]]:
-        """The ids and second ids with so many taken off, and those taken off; see `truncate_slow`."""
-        remove = check_number(num_tokens_to_remove, "num_tokens_to_remove", -(10**9)) or 0
-        chosen = strategy(truncation_strategy, "truncation_strategy", STRATEGIES, "longest_first")
-        overlap = check_number(stride, "stride", 0) or 0
-        second = None if pair_ids is None else as_ids(pair_ids, "pair_ids")
-        return truncate_slow(as_ids(ids, "ids"), second, remove, chosen, overlap, self.truncation_side)
-
     def get_special_tokens_mask(
         self,
         token_ids_0: Sequence[int],
@@ -406,17 +315,8 @@ class ConvBertTokenizer(TokenizerBase):
         return super().save_pretrained(save_directory, legacy_format, filename_prefix)
 
 
-def special_mask(ids: Sequence[int], pair_ids: Sequence[int] | None) -> list[int]:
-    """1 for the special tokens that ids get, 0 for the ids."""
-    first = [1, *[0] * len(ids), 1]
-    return first if pair_ids is None else [*first, *[0] * len(pair_ids), 1]
-
-
 class Given:
     """Ids that need no tokenizing."""
 
     def __init__(self, ids: list[int]):
         self.ids = ids
-
-
-__all__ = ["ConvBertTokenizer", "is_row"]

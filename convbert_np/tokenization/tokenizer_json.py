@@ -147,9 +147,9 @@ def read_added_tokens(entries: list[object]) -> dict[int, AddedToken]:
 def check_consistent(file: TokenizerFile) -> None:
     """Raise ValueError if no tokenizer can have this data.
 
-    The vocabulary must map strings to ids, each of one token only; it or the added tokens must hold unk_token. An added token that is
-    in the vocabulary must have its id there; any other must have the next number after the added tokens before
-    it and the vocabulary (counted by its size, as the library does, or by its largest id), for the library
+    The vocabulary must map strings to ids, each of one token only; it or the added tokens must hold unk_token. An
+    added token that is in the vocabulary must have its id there; any other must have the next number after the
+    added tokens before it and the vocabulary (counted by its size, as the library does, or by its largest id), for the library
     numbers them anew when it reads the file. cls and sep must have the ids of those tokens.
     """
     check_vocabulary(file.vocabulary)
@@ -177,7 +177,7 @@ def check_vocabulary(vocabulary: Mapping[str, int]) -> None:
 
 def check_numbers(added: Mapping[int, AddedToken], vocabulary: Mapping[str, int]) -> None:
     """Raise ValueError if an added token has another id than in the vocabulary, or none of the next free ones."""
-    free = {len(vocabulary), max(vocabulary.values()) + 1}
+    free = {len(vocabulary), max(vocabulary.values(), default=-1) + 1}
     for number, token in added.items():
         allowed = {vocabulary[token.content]} if token.content in vocabulary else free
         if number not in allowed:

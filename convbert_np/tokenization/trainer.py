@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, S
 from functools import partial
 
 from convbert_np.progress import Progress, Tell
-from convbert_np.tokenization.basic import basic_words, lower_case
 from convbert_np.tokenization.checks import check_flag, check_text, check_token, is_integer
 from convbert_np.tokenization.merges import CRITERIA, Merger, characters, make_pieces
+from convbert_np.tokenization.normalization import Normalization
+from convbert_np.tokenization.segments import lower_case
 from convbert_np.tokenization.wordpiece import CONTINUATION, MAX_CHARACTERS
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -78,12 +79,14 @@ def train_wordpiece(
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}, not {criterion!r}")
     first = [*check_special(special_tokens), *(f"[unused{number}]" for number in range(unused))]
     bar = progress_bar(progress)
-    cut_text = partial(
-        words_of,
-        do_lower_case=check_flag(do_lower_case, "do_lower_case"),
-        strip_accents=do_lower_case if strip_accents is None else check_flag(strip_accents, "strip_accents"),
-        tokenize_chinese_chars=check_flag(tokenize_chinese_chars, "tokenize_chinese_chars"),
+    lower = check_flag(do_lower_case, "do_lower_case")
+    normalization = Normalization(
+        fast=False,
+        lower=lower,
+        strip=lower if strip_accents is None else check_flag(strip_accents, "strip_accents"),
+        chinese=check_flag(tokenize_chinese_chars, "tokenize_chinese_chars"),
     )
+    cut_text = partial(words_of, normalization=normalization)
     kept, frequencies = keep_alphabet(count_words(texts, cut_text, bar), limit_alphabet)
     fixed = list(dict.fromkeys([*first, *alphabet(kept, frequencies)]))
     if len(fixed) > vocab_size:
@@ -96,9 +99,9 @@ def train_wordpiece(
     return fixed + prune(pieces, fixed, frequencies, vocab_size - len(fixed), bar)
 
 
-def words_of(text: str, do_lower_case: bool, strip_accents: bool, tokenize_chinese_chars: bool) -> list[str]:
+def words_of(text: str, normalization: Normalization) -> list[str]:
     """The words of a text, cut as ConvBertTokenizer cuts it where no special token stands."""
-    return basic_words(lower_case(text) if do_lower_case else text, strip_accents, tokenize_chinese_chars)
+    return normalization.words(lower_case(text) if normalization.lower else text)
 
 
 def count_words(texts: Iterable[str], cut_text: Callable[[str], list[str]], bar: Bar) -> Counter[str]:

@@ -101,7 +101,7 @@ def truncate_fast(lengths: Sequence[int], limit: int, strategy: str, stride: int
     if limit == 0:
         return [windows(length, 0, stride, side) for length in lengths]
     if strategy == "longest_first":
-        kept = fair_lengths(*lengths, limit) if len(lengths) == 2 else (limit,)
+        kept = fair_lengths(lengths[0], lengths[1], limit) if len(lengths) == 2 else (limit,)
         return [windows(length, keep, stride, side) for length, keep in zip(lengths, kept, strict=True)]
     index = ("only_first", "only_second").index(strategy)
     if index >= len(lengths):

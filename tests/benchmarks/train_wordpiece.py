@@ -22,6 +22,7 @@ from pathlib import Path
 os.environ["RAYON_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.trainer import SPECIAL_TOKENS, train_wordpiece, words_of
 from convbert_np.tokenization.wordpiece import CONTINUATION, MAX_CHARACTERS
 
@@ -106,7 +107,7 @@ def compare(path: Path, sizes: list[int]) -> None:
     """Print a table for one corpus."""
     lines = read_lines(path)
     training = [line for number, line in enumerate(lines) if number % 10]
-    held_out = Counter(word for line in lines[::10] for word in words_of(line, True, True, True))
+    held_out = Counter(word for line in lines[::10] for word in words_of(line, Normalization(fast=False)))
     size = len("\n".join(training).encode()) / 1e6
     print(f"\n{path.name}: {size:.1f} MB to train on, {held_out.total():,} words held out\n")
     for wanted in sizes:

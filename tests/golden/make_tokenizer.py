@@ -26,7 +26,7 @@ from transformers import ConvBertTokenizer, ConvBertTokenizerFast
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 
 import tokenizer_cases as cases
-from tokenizer_compare import made, outcome, write_vocabulary
+from tokenizer_compare import made, obey, outcome, write_vocabulary
 
 HERE = Path(__file__).parent
 BUNDLED = cases.TINY
@@ -140,6 +140,7 @@ def tokens_of(vocabulary: Path, texts: list[str], new: list[str]) -> dict[str, d
     for kind, asked in (("slow", texts), ("fast", texts + new)):
         for mode, options in (MODES | ONLY[kind]).items():
             tokenizer = CLASSES[kind](vocabulary, **options)
+            obey(tokenizer, options)
             answers[kind][mode] = [" ".join(tokenizer.tokenize(text)) for text in asked]
     slow, fast = answers["slow"], answers["fast"]
     blank = [None] * len(texts)

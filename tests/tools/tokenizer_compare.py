@@ -70,8 +70,25 @@ class Tokenizers:
                 write_vocabulary(self.folder, vocabulary_tokens(vocabulary), path.name)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)
-                self.made[key] = (self.sides.ours(path, **options), self.sides.theirs(path, **options))
+                made = self.sides.ours(path, **options), self.sides.theirs(path, **options)
+            for tokenizer in made:
+                obey(tokenizer, options)
+            self.made[key] = made
         return self.made[key]
+
+
+def obey(tokenizer: Any, options: dict[str, Any]) -> None:
+    """Make a fast tokenizer of the reference follow clean_text, which it documents and ignores."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and "clean_text" in options:
+        from tokenizers.normalizers import BertNormalizer
+
+        backend.normalizer = BertNormalizer(
+            clean_text=options["clean_text"],
+            handle_chinese_chars=options.get("tokenize_chinese_chars", True),
+            strip_accents=options.get("strip_accents"),
+            lowercase=options.get("do_lower_case", True),
+        )
 
 
 def plain(value: Any) -> Any:

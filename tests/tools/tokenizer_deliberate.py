@@ -75,7 +75,15 @@ def is_method(case: Any, *names: str) -> bool:
 
 def is_lookup(case: Any) -> bool:
     """Whether a case is a call of one of the methods that lead between tokens, words and characters."""
-    names = ("token_to_sequence", "token_to_word", "token_to_chars", "word_to_tokens", "word_to_chars", "char_to_token", "char_to_word")
+    names = (
+        "token_to_sequence",
+        "token_to_word",
+        "token_to_chars",
+        "word_to_tokens",
+        "word_to_chars",
+        "char_to_token",
+        "char_to_word",
+    )
     return isinstance(case, tuple) and any(type(part) is str and part in names for part in case[:2])
 
 
@@ -113,8 +121,11 @@ DELIBERATE: list[tuple[str, Callable[[Any, Any, Any], bool]]] = [
     ),
     (
         "an empty filename_prefix, of which the fast class of the reference makes a hyphen",
-        lambda case, ours, theirs: case[-1] in ("-vocab.txt", "vocab.txt", "save_pretrained")
-        and "-vocab.txt" in (case[-1], *(theirs if isinstance(theirs, list) else ()), *(["-vocab.txt"] if theirs is None else ())),
+        lambda case, ours, theirs: (
+            case[-1] in ("-vocab.txt", "vocab.txt", "save_pretrained")
+            and "-vocab.txt"
+            in (case[-1], *(theirs if isinstance(theirs, list) else ()), *(["-vocab.txt"] if theirs is None else ()))
+        ),
     ),
     (
         "arguments of tokenize that the slow class of the reference takes and ignores",
@@ -123,6 +134,18 @@ DELIBERATE: list[tuple[str, Callable[[Any, Any, Any], bool]]] = [
     (
         "rows of ids as a batch, which the documentation of the reference promises",
         lambda case, ours, theirs: answered(ours, theirs, ValueError) and is_method(case, "batch_encode_plus"),
+    ),
+    (
+        "pad of nothing returns an encoding, not the dict that it was given",
+        lambda case, ours, theirs: is_method(case, "pad") and isinstance(theirs, dict) and ours == list(theirs.items()),
+    ),
+    (
+        "nothing as an array",
+        lambda case, ours, theirs: answered(ours, theirs, ValueError) and is_method(case, "prepare_for_model") and not case[1][0],
+    ),
+    (
+        "an unknown strategy where nothing is to be cut",
+        lambda case, ours, theirs: refused(ours, theirs) and is_method(case, "truncate_sequences") and "strategy" in str(ours),
     ),
     ("an index beyond the row", lambda case, ours, theirs: is_lookup(case) and isinstance(ours, IndexError) and theirs is None),
     (
