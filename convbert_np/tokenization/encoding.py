@@ -27,9 +27,11 @@ class TokenSpan(NamedTuple):
 class EncodedText:
     """The ids of one text, or of one list of words; where each comes from is worked out when it is asked for."""
 
-    def __init__(self, engine: FastEngine, text: str | Sequence[str]):
+    def __init__(self, engine: FastEngine, text: str | Sequence[str], with_places: bool = False):
         self.engine = engine
         self.text = text
+        if with_places:  # first, for the engine learns the ids of new chunks along with their places
+            _ = self.offsets
         if isinstance(text, str):
             self.ids = engine.ids(text)
         else:
@@ -48,7 +50,7 @@ class EncodedText:
         for places in self.places:
             for place, text in places.given().items():
                 tokens[before + place] = text
-            before += sum(len(spans) for spans, _, _ in places.shapes)
+            before += sum(places.counts())
         return tokens
 
     def __getstate__(self) -> dict[str, Any]:

@@ -84,13 +84,13 @@ class Engine:
         new = [chunk for chunk in set(chunks) if len(chunk) <= LONGEST]
         if not self.is_plain("\n".join(new)):
             new = list(filter(self.is_plain, new))
-        rows = self.normalization.words_of_lines(list(map(self.prepared, new)))
+        rows = self.normalization.words_of_lines(self.prepared(new))
         self.chunks.make_room(len(new))
         self.chunks.update(zip(new, map(self.plain_ids, rows), strict=True))
 
-    def prepared(self, chunk: str) -> str:
-        """A plain chunk as the stages want it."""
-        return chunk
+    def prepared(self, chunks: list[str]) -> list[str]:
+        """Plain chunks as the stages want them."""
+        return chunks
 
     def chunked_ids(self, text: str) -> list[int]:
         """The ids of a text, chunk by chunk."""
@@ -157,9 +157,9 @@ class SlowEngine(Engine):
         """Whether no added token can stand in the text, nor anything that keeps its case."""
         return self.firsts.isdisjoint(text) and (not self.lowers or self.firsts.isdisjoint(lower_case(text)))
 
-    def prepared(self, chunk: str) -> str:
-        """A plain chunk, lower-cased if that is asked for."""
-        return lower_case(chunk) if self.lowers else chunk
+    def prepared(self, chunks: list[str]) -> list[str]:
+        """Plain chunks, lower-cased if that is asked for."""
+        return list(map(lower_case, chunks)) if self.lowers else chunks
 
     def token_id(self, token: str) -> int:
         """The id of a token, that of the unknown token if it has none."""

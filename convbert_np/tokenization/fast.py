@@ -254,10 +254,8 @@ class ConvBertTokenizerFast(Tokenizer):
 
     def _windows(self, engine: FastEngine, first: Any, second: Any, options: Options) -> Encoding:
         """A text or a pair as a row, with the rows of its further windows."""
-        texts = [EncodedText(engine, text) for text in ((first,) if second is None else (first, second))]
-        if options.return_offsets_mapping:  # now, while the caches remember the words of this text
-            for text in texts:
-                _ = text.offsets
+        given = (first,) if second is None else (first, second)
+        texts = [EncodedText(engine, text, options.return_offsets_mapping) for text in given]
         special = None
         if options.add_special_tokens:
             (cls, cls_id), (sep, sep_id) = self._file.cls, self._file.sep

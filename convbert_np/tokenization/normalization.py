@@ -215,8 +215,8 @@ class Normalization:
         text = "\n".join(lines)
         if self.fast and lines:
             result = text.translate(self.whole)
-            if not self.has_marks(result):
-                return [self.split(line) for line in result.split("\n")]
+            if self.clean and not self.has_marks(result):
+                return [line.split() for line in result.split("\n")]
         elif self.basic and lines:
             text = compose(text.translate(self.before))
             result = text.translate(self.between)
