@@ -10,6 +10,7 @@ An engine is made for one setting of a tokenizer and never changed, save for wha
 """
 
 import re
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -37,7 +38,7 @@ SURE_SPACE = re.compile("[ \t\n\r]+")
 FIRST = itemgetter(0)
 
 Ids = tuple[int, ...]
-Pieces = tuple[Ids, tuple[int, ...]]  # ids; where in the word each ends
+Pieces = tuple[Ids, bytes]  # ids; start and end of each in the word, packed
 
 
 class Engine:
@@ -52,15 +53,24 @@ class Engine:
         self.known: dict[Any, Any] = {}
 
     def word_pieces(self, word: str) -> Pieces:
-        """The ids of a word that the stages have made, and where in it each ends."""
+        """The ids of a word that the stages have made, and where in it each stands."""
         ids, ends = self.model.match(word)
-        return tuple(ids), self.shared(tuple(ends))
+        return tuple(ids), self.spans_of(tuple(ends))
 
-    def shared(self, value: Any) -> Any:
-        """An equal value that was met before: thousands of words are cut at the same places."""
+    def spans_of(self, ends: tuple[int, ...]) -> bytes:
+        """Start and end of each piece, packed, from where the pieces end; one object for all words cut at the same places."""
+        spans = self.known.get(ends)
+        if spans is None:
+            starts = (0, *ends[:-1])
+            spans = packed(list(chain.from_iterable(zip(starts, ends, strict=True))))
+            self.remember(ends, spans)
+        return spans
+
+    def remember(self, key: Any, value: Any) -> Any:
+        """Keep a value that many words or chunks have; give it back."""
         if len(self.known) > KNOWN:
             self.known.clear()
-        return self.known.setdefault(value, value)
+        return self.known.setdefault(key, value)
 
     def chunk_ids(self, chunk: str) -> Ids:
         """The ids of a chunk; its added tokens are cut out first if the engine is local."""
@@ -150,7 +160,7 @@ class SlowEngine(Engine):
     def word_pieces(self, word: str) -> Pieces:
         """The ids of a word that the stages have made; a word that is never split has one."""
         if word in self.never_split:
-            return (self.token_id(word),), (len(word),)
+            return (self.token_id(word),), self.spans_of((len(word),))
         return super().word_pieces(word)
 
     def is_plain(self, text: str) -> bool:
@@ -192,3 +202,8 @@ class SlowEngine(Engine):
             pieces = ([word] if word in self.never_split else self.model.tokens(word) for word in words)
             tokens += chain.from_iterable(pieces) if number is None else (part,)
         return tokens
+
+
+def packed(numbers: list[int]) -> bytes:
+    """Integers as bytes."""
+    return array("i", numbers).tobytes()

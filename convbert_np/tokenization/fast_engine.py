@@ -12,14 +12,13 @@ import numpy as np
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.cache import Cache
-from convbert_np.tokenization.engine import DROPPED_SPACE, LONGEST, SHAPES, Engine, Ids
+from convbert_np.tokenization.engine import DROPPED_SPACE, LONGEST, SHAPES, Engine, Ids, packed
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.segments import any_of, find, have_no_space
 from convbert_np.tokenization.wordpiece import WordPiece
 
-Given = tuple[tuple[int, str], ...]
-Shape = tuple[bytes, tuple[int, ...], Given]
-"""What the ids of a chunk come from: start and end of each, packed; ids in each word; (place, text) of added tokens."""
+Word = tuple[int, bytes, str | None]  # its start; start and end of each id from there, packed; the text of an added token
+Shape = tuple[Word, ...]  # what the ids of a chunk come from
 
 SPAN = 2 * array("i").itemsize  # bytes of a start and an end
 
@@ -78,49 +77,45 @@ class FastEngine(Engine):
     # Where the ids come from
 
     def chunk_shape(self, text: str) -> Shape:
-        """Where in a text each of its ids comes from, and of which word; an added token is a word."""
+        """The words of a text, and where in it each of its ids comes from; an added token is a word."""
         if self.is_plain(text):
-            return self.shared(self.shape_of_words(*self.normalization.aligned(text)))
-        sizes: tuple[int, ...] = ()
-        given: list[tuple[int, str]] = []
-        parts = []
-        for shape, added in self.shapes_of_parts(text):
-            given += [] if added is None else [(sum(map(len, parts)) // SPAN, added)]
-            parts.append(shape[0])
-            sizes += shape[1]
-        return self.shared((b"".join(parts), sizes, tuple(given)))
+            shape = tuple(self.words_of(*self.normalization.aligned(text)))
+        else:
+            shape = tuple(self.words_of_parts(text))
+        return self.remember(shape, shape)
 
-    def shapes_of_parts(self, text: str) -> Iterable[tuple[Shape, str | None]]:
-        """The shapes of the added tokens of a text, with the text that each took, and of what is between them."""
+    def words_of_parts(self, text: str) -> Iterable[Word]:
+        """The added tokens of a text, with the text that each took, and the words of what is between them."""
         for start, end, number in find(text, self.raw_pattern, self.raw):
             if number is not None:
-                yield (packed([start, end]), (1,), ()), text[start:end]
+                yield 0, packed([start, end]), text[start:end]
                 continue
             normal, origins = self.normalization.aligned(text[start:end], start)
             for first, last, added in find(normal, self.normal_pattern, self.normal):
                 if added is not None:
-                    yield (packed([origins[first], origins[last - 1] + 1]), (1,), ()), normal[first:last]
+                    yield 0, packed([origins[first], origins[last - 1] + 1]), normal[first:last]
                 else:
-                    yield self.shape_of_words(normal[first:last], origins[first:last]), None
+                    yield from self.words_of(normal[first:last], origins[first:last])
 
-    def shape_of_words(self, normal: str, origins: Sequence[int]) -> Shape:
-        """The shape of a normalized text, whose characters come from the places `origins`."""
-        spans: list[int] = []
-        sizes: list[int] = []
+    def words_of(self, normal: str, origins: Sequence[int]) -> Iterable[Word]:
+        """The words of a normalized text, whose characters come from the places `origins`."""
         last = 0
         for word in self.normalization.split_normal(normal):
-            first = start = normal.index(word, last)  # only white space stands before it
-            ends = self.pieces[word][1]
-            sizes.append(len(ends))
-            for end in ends:
-                last = first + end
-                spans += (origins[start], origins[last - 1] + 1)
-                start = last
-        return packed(spans), tuple(sizes), ()
+            first = normal.index(word, last)  # only white space stands before it
+            last = first + len(word)
+            spans = self.pieces[word][1]
+            if isinstance(origins, range):
+                yield origins[first], spans, None
+                continue
+            places = origins[first:last]
+            marks = array("i", spans)
+            yield 0, packed([places[at] if index % 2 == 0 else places[at - 1] + 1 for index, at in enumerate(marks)]), None
 
     def learn_places(self, chunks: Iterable[str]) -> None:
         """Put the shapes, and the ids, of new chunks into the caches, all at once where every character stays one."""
-        new = [chunk for chunk in set(chunks) if len(chunk) <= LONGEST and self.is_plain(chunk)]
+        new = [chunk for chunk in set(chunks) if len(chunk) <= LONGEST]
+        if not self.is_plain("\n".join(new)):
+            new = list(filter(self.is_plain, new))
         table = self.normalization.normal
         normal = "\n".join(new).translate(table)  # fills the table
         if not table.uneven.isdisjoint("".join(new)):
@@ -128,39 +123,33 @@ class FastEngine(Engine):
             normal = "\n".join(new).translate(table)
         if not new or self.normalization.has_marks(normal):
             return
-        rows = self.rows_of_words(normal, [len(chunk) for chunk in new])
         self.chunks.make_room(len(new))
         self.shapes.make_room(len(new))
-        for chunk, (ids, spans, sizes) in zip(new, rows, strict=True):
-            self.chunks[chunk] = tuple(ids)
-            self.shapes[chunk] = self.shared((packed(spans), tuple(sizes), ()))
+        for chunk, (ids, shape) in zip(new, self.rows_of_words(normal, [len(chunk) for chunk in new]), strict=True):
+            self.chunks[chunk] = ids
+            self.shapes[chunk] = self.remember(shape, shape)
 
-    def rows_of_words(self, normal: str, lengths: Sequence[int]) -> Iterable[tuple[list[int], list[int], list[int]]]:
-        """The ids, spans and sizes of words of every part of a normalized text; parts are one character apart."""
+    def rows_of_words(self, normal: str, lengths: Sequence[int]) -> Iterable[tuple[Ids, Shape]]:
+        """The ids and the shape of every part of a normalized text; parts are one character apart."""
         pieces = self.pieces
         rest = iter(lengths)
         begin = last = 0
         stop = next(rest, 0)
-        ids: list[int] = []
-        spans: list[int] = []
-        sizes: list[int] = []
+        ids: Ids = ()
+        shape: Shape = ()
         for word in self.normalization.split_normal(normal):
             first = normal.index(word, last)  # only white space stands before it
             while first >= stop:
-                yield ids, spans, sizes
-                ids, spans, sizes = [], [], []
+                yield ids, shape
+                ids, shape = (), ()
                 begin = stop + 1
                 stop = begin + next(rest)
-            numbers, ends = pieces[word]
+            last = first + len(word)
+            numbers, spans = pieces[word]
             ids += numbers
-            sizes.append(len(ends))
-            start = first - begin
-            for end in ends:
-                spans += (start, first - begin + end)
-                start = first - begin + end
-            last = begin + start
-        yield ids, spans, sizes
-        yield from (([], [], []) for _ in rest)
+            shape += ((first - begin, spans, None),)
+        yield ids, shape
+        yield from (((), ()) for _ in rest)
 
     def places(self, text: str) -> "Places":
         """Where the ids of a text come from."""
@@ -175,7 +164,7 @@ class FastEngine(Engine):
     def shapes_of_chunks(self, chunks: Sequence[str]) -> list[Shape]:
         """The shapes of chunks, of which those that are new are learnt together."""
         shapes = list(map(self.shapes.get, chunks))
-        if not all(shapes):
+        if not all(shapes):  # () for a chunk of nothing
             self.learn_places([chunk for chunk, found in zip(chunks, shapes, strict=True) if found is None])
             return list(map(self.shapes.__getitem__, chunks))
         return shapes  # type: ignore[return-value]
@@ -188,26 +177,26 @@ class Places(NamedTuple):
     shapes: list[Shape]
 
     def counts(self) -> list[int]:
-        """The number of ids of every chunk."""
-        return [len(spans) // SPAN for spans, _, _ in self.shapes]
+        """The number of ids of every word."""
+        return [len(spans) // SPAN for shape in self.shapes for _, spans, _ in shape]
 
     def offsets(self) -> list[tuple[int, int]]:
         """The (start, end) in the text of every id."""
-        spans = np.frombuffer(b"".join([spans for spans, _, _ in self.shapes]), np.intc).reshape(-1, 2)
-        at = np.repeat(np.array(self.starts, np.int64), self.counts())
+        pairs = zip(self.starts, self.shapes, strict=True)
+        words = [(at + start, spans) for at, shape in pairs for start, spans, _ in shape]
+        if not words:
+            return []
+        starts, packages = zip(*words, strict=True)
+        spans = np.frombuffer(b"".join(packages), np.intc).reshape(-1, 2)
+        at = np.repeat(np.array(starts, np.int64), [len(package) // SPAN for package in packages])
         return list(zip((spans[:, 0] + at).tolist(), (spans[:, 1] + at).tolist(), strict=True))
 
     def words(self) -> list[int]:
         """The number of the word of every id."""
-        sizes = chain.from_iterable(sizes for _, sizes, _ in self.shapes)
-        return [word for word, size in enumerate(sizes) for _ in range(size)]
+        return [word for word, count in enumerate(self.counts()) for _ in range(count)]
 
     def given(self) -> dict[int, str]:
         """The text of every id that an added token gave, by the place of the id."""
         before = accumulate(self.counts(), initial=0)
-        return {at + place: text for at, shape in zip(before, self.shapes, strict=False) for place, text in shape[2]}
-
-
-def packed(spans: list[int]) -> bytes:
-    """Starts and ends, one after the other, as bytes."""
-    return array("i", spans).tobytes()
+        texts = [text for shape in self.shapes for _, _, text in shape]
+        return {at: text for at, text in zip(before, texts, strict=False) if text is not None}
