@@ -103,51 +103,43 @@ class FastEngine(Engine):
         for word in self.normalization.split_normal(normal):
             first = normal.index(word, last)  # only white space stands before it
             last = first + len(word)
-            spans = self.pieces[word][1]
-            if isinstance(origins, range):
-                yield origins[first], spans, None
-                continue
-            places = origins[first:last]
-            marks = array("i", spans)
-            yield 0, packed([places[at] if index % 2 == 0 else places[at - 1] + 1 for index, at in enumerate(marks)]), None
+            yield *placed(self.pieces[word][1], origins, first, last), None
 
     def learn_places(self, chunks: Iterable[str]) -> None:
         """Put the shapes, and the ids, of new chunks into the caches, all at once where every character stays one."""
         new = [chunk for chunk in set(chunks) if len(chunk) <= LONGEST]
         if not self.is_plain("\n".join(new)):
             new = list(filter(self.is_plain, new))
-        table = self.normalization.normal
-        normal = "\n".join(new).translate(table)  # fills the table
-        if not table.uneven.isdisjoint("".join(new)):
-            new = list(filter(table.uneven.isdisjoint, new))
-            normal = "\n".join(new).translate(table)
-        if not new or self.normalization.has_marks(normal):
+        text = "\n".join(new)
+        if not new or self.normalization.has_marks(text.translate(self.normalization.normal)):
             return
+        normal, origins = self.normalization.aligned(text)
         self.chunks.make_room(len(new))
         self.shapes.make_room(len(new))
-        for chunk, (ids, shape) in zip(new, self.rows_of_words(normal, [len(chunk) for chunk in new]), strict=True):
+        for chunk, (ids, shape) in zip(new, self.rows_of_words(normal, origins, list(map(len, new))), strict=True):
             self.chunks[chunk] = ids
             self.shapes[chunk] = self.remember(shape, shape)
 
-    def rows_of_words(self, normal: str, lengths: Sequence[int]) -> Iterable[tuple[Ids, Shape]]:
-        """The ids and the shape of every part of a normalized text; parts are one character apart."""
+    def rows_of_words(self, normal: str, origins: Sequence[int], lengths: Sequence[int]) -> Iterable[tuple[Ids, Shape]]:
+        """The ids and the shape of every part of a text, from the text normalized; parts are one character apart."""
         pieces = self.pieces
         rest = iter(lengths)
         begin = last = 0
-        stop = next(rest, 0)
+        stop = next(rest)
         ids: Ids = ()
         shape: Shape = ()
         for word in self.normalization.split_normal(normal):
             first = normal.index(word, last)  # only white space stands before it
-            while first >= stop:
+            last = first + len(word)
+            while origins[first] >= stop:
                 yield ids, shape
                 ids, shape = (), ()
                 begin = stop + 1
                 stop = begin + next(rest)
-            last = first + len(word)
             numbers, spans = pieces[word]
+            start, spans = placed(spans, origins, first, last)
             ids += numbers
-            shape += ((first - begin, spans, None),)
+            shape += ((start - begin, spans, None),)
         yield ids, shape
         yield from (((), ()) for _ in rest)
 
@@ -156,10 +148,10 @@ class FastEngine(Engine):
         if not self.local or self.strips or DROPPED_SPACE.search(text):  # a token that strips reaches over white space
             return Places([0], [self.chunk_shape(text)])
         chunks = text.replace("\n", " ").replace("\t", " ").replace("\r", " ").split(" ")
-        starts = accumulate(map(len, chunks), lambda at, length: at + length + 1, initial=0)
+        starts = np.cumsum([0, *map(len, chunks)])[:-1] + np.arange(len(chunks))
         step = max(self.shapes.entries // 2, 1)  # so many fit into the caches at once
         parts = (self.shapes_of_chunks(chunks[start : start + step]) for start in range(0, len(chunks), step))
-        return Places(list(starts)[:-1], list(chain.from_iterable(parts)))
+        return Places(starts.tolist(), list(chain.from_iterable(parts)))
 
     def shapes_of_chunks(self, chunks: Sequence[str]) -> list[Shape]:
         """The shapes of chunks, of which those that are new are learnt together."""
@@ -200,3 +192,17 @@ class Places(NamedTuple):
         before = accumulate(self.counts(), initial=0)
         texts = [text for shape in self.shapes for _, _, text in shape]
         return {at: text for at, text in zip(before, texts, strict=False) if text is not None}
+
+
+def placed(spans: bytes, origins: Sequence[int], first: int, last: int) -> tuple[int, bytes]:
+    """Where a word of a normalized text comes from: its start in the text, and its spans counted from there.
+
+    The word is normal[first:last], and `origins` are the places in the text of the characters of `normal`. Its
+    spans in the text are those in `normal`, unless characters in it became none or several.
+    """
+    start = origins[first]
+    places = origins[first:last]
+    if isinstance(places, range) or places == list(range(start, start + last - first)):
+        return start, spans
+    marks = enumerate(array("i", spans))
+    return start, packed([(places[at - 1] + 1 if index % 2 else places[at]) - start for index, at in marks])
