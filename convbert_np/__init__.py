@@ -10,7 +10,14 @@ from convbert_np.interface.models import (
     ConvBertModel,
 )
 from convbert_np.interface.output import ModelOutput
-from convbert_np.tokenization import AddedToken, BatchEncoding, ConvBertTokenizer, ConvBertTokenizerFast
+from convbert_np.tokenization import (
+    AddedToken,
+    BatchEncoding,
+    ConvBertTokenizer,
+    ConvBertTokenizerFast,
+    train_wordpiece,
+    write_vocabulary,
+)
 from convbert_np.tree import flatten, unflatten
 from convbert_np.verify.gradients import check_gradients, check_model_gradients
 from convbert_np.verify.trace import trace
@@ -33,5 +40,7 @@ __all__ = [
     "check_model_gradients",
     "flatten",
     "trace",
+    "train_wordpiece",
     "unflatten",
+    "write_vocabulary",
 ]

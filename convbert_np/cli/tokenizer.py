@@ -9,10 +9,10 @@ from typing import Any
 
 from convbert_np.cli.codes import OK, check_target, positive
 from convbert_np.data import TINY
-from convbert_np.files import write_text
 from convbert_np.tokenization import ConvBertTokenizer, ConvBertTokenizerFast
 from convbert_np.tokenization.merges import CRITERIA
 from convbert_np.tokenization.trainer import train_wordpiece
+from convbert_np.tokenization.vocabulary import write_vocabulary
 
 Tokenizer = ConvBertTokenizer | ConvBertTokenizerFast
 
@@ -82,6 +82,10 @@ def shown_text(tokenizer: Tokenizer, text: str, parsed: argparse.Namespace) -> s
 def lines_of(path: str) -> Iterator[str]:
     """The lines of a UTF-8 file, or of the standard input, without their ends; ValueError naming it if it is no UTF-8."""
     name = "the standard input" if path == "-" else path
+    if path != "-" and not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path == "-" and sys.stdin.isatty():
+        print("reading lines from the standard input", file=sys.stderr)
     file = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115
     with file:
         for number, line in enumerate(file, 1):
@@ -119,7 +123,19 @@ def run_train_vocab(parsed: argparse.Namespace) -> int:
     for path in parsed.corpus:
         if path != "-" and not Path(path).is_file():
             raise FileNotFoundError(f"there is no file {path}")
-    tokens = train_wordpiece(
+    try:
+        tokens = train(parsed)
+    except ValueError as error:
+        raise ValueError(str(error).replace("vocab_size", "--size").replace("limit_alphabet", "--alphabet")) from None
+    write_vocabulary(tokens, parsed.out)
+    short = "" if len(tokens) == parsed.size else f" (the text gives no more; --size was {parsed.size})"
+    print(f"written: {parsed.out}, {len(tokens)} tokens{short}")
+    return OK
+
+
+def train(parsed: argparse.Namespace) -> list[str]:
+    """The tokens, as the options ask."""
+    return train_wordpiece(
         all_lines(parsed.corpus),
         parsed.size,
         min_frequency=parsed.min_frequency,
@@ -129,10 +145,6 @@ def run_train_vocab(parsed: argparse.Namespace) -> int:
         strip_accents=False if parsed.accents else None,
         criterion=parsed.criterion,
     )
-    write_text(parsed.out, "".join(f"{token}\n" for token in tokens))
-    short = "" if len(tokens) == parsed.size else f" (the text gives no more; --size was {parsed.size})"
-    print(f"written: {parsed.out}, {len(tokens)} tokens{short}")
-    return OK
 
 
 def all_lines(paths: Iterable[str]) -> Iterator[str]:

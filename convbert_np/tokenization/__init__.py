@@ -5,5 +5,17 @@ from convbert_np.tokenization.batch import BatchEncoding
 from convbert_np.tokenization.encoding import CharSpan, Encoding, TokenSpan
 from convbert_np.tokenization.fast import ConvBertTokenizerFast
 from convbert_np.tokenization.slow import ConvBertTokenizer
+from convbert_np.tokenization.trainer import train_wordpiece
+from convbert_np.tokenization.vocabulary import write_vocabulary
 
-__all__ = ["AddedToken", "BatchEncoding", "CharSpan", "ConvBertTokenizer", "ConvBertTokenizerFast", "Encoding", "TokenSpan"]
+__all__ = [
+    "AddedToken",
+    "BatchEncoding",
+    "CharSpan",
+    "ConvBertTokenizer",
+    "ConvBertTokenizerFast",
+    "Encoding",
+    "TokenSpan",
+    "train_wordpiece",
+    "write_vocabulary",
+]

@@ -117,8 +117,9 @@ class TokenizerBase(SpecialTokens):
         return len(self.get_vocab())
 
     def __repr__(self) -> str:
+        limit = "no limit" if self.model_max_length >= files.NO_LIMIT else self.model_max_length
         return (
-            f"{type(self).__name__}({len(self)} tokens, model_max_length={self.model_max_length}, "
+            f"{type(self).__name__}({len(self)} tokens, model_max_length={limit}, "
             f"padding_side={self.padding_side!r}, truncation_side={self.truncation_side!r}, "
             f"special_tokens={self.special_tokens_map})"
         )

@@ -37,6 +37,7 @@ class Caller(RowMaker):
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
+        **unknown: Any,
     ) -> BatchEncoding:
         """The inputs of a model for one text or many: [CLS] text [SEP], or [CLS] text [SEP] text_pair [SEP].
 
@@ -81,6 +82,7 @@ class Caller(RowMaker):
             return_offsets_mapping=return_offsets_mapping,
             return_length=return_length,
             verbose=verbose,
+            **unknown,
         )
         split = options.is_split_into_words
         encoding = None if text is None else self._encode(*pair_up(text, text_pair, split, ("text", "text_pair")), options)

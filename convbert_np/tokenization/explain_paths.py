@@ -115,8 +115,8 @@ class Path:
     def split(self, runs: list[Run]) -> None:
         """Note the last stage."""
         words = self.normalization.split
-        cells = ((run.text, [(run.text, True)] if run.kept else [(word, False) for word in words(run.text)]) for run in runs)
-        self.note("split", split_edits(cells))
+        cells = [(run.text, [(run.text, True)] if run.kept else [(word, False) for word in words(run.text)]) for run in runs]
+        self.note("split", split_edits(cells), cuts=sum(len(found) for _, found in cells) > 1)
 
     def words_of(self, runs: list[Run]) -> Iterator[Word]:
         """The words of the runs."""

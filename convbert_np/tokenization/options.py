@@ -1,7 +1,7 @@
 """The arguments of a call, checked: which padding, which truncation, to which length, and what to return."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from convbert_np.tokenization.batch import check_tensors
@@ -44,6 +44,13 @@ FLAGS = (
     "verbose",
 )
 UNSET_FLAGS = ("return_token_type_ids", "return_attention_mask")
+ARGUMENTS = (
+    "text",
+    "text_pair",
+    "text_target",
+    "text_pair_target",
+    *(field.name for field in fields(Options)),
+)
 
 
 def choose(
@@ -108,7 +115,8 @@ def check_flags(flags: dict[str, Any]) -> None:
         if name in UNSET_FLAGS and value is None:
             continue
         if name not in (*FLAGS, *UNSET_FLAGS):
-            raise TypeError(f"there is no argument {name!r}")
+            hint = "; use padding='max_length'" if name == "pad_to_max_length" else ""
+            raise TypeError(f"a tokenizer's call has no argument {name!r}{hint}; it has {', '.join(ARGUMENTS)}")
         check_flag(value, name)
 
 

@@ -40,11 +40,12 @@ class Tokenizer(Caller):
         """
         directory = check_path(directory, "directory")
         if not directory.is_dir():
-            raise FileNotFoundError(f"there is no folder {directory} to read a tokenizer from")
+            raise FileNotFoundError(f"there is no folder {directory} to read a tokenizer from; nothing is downloaded")
         from_slow = check_flag(given.pop("from_slow", False), "from_slow")
         unknown = [name for name in given if name not in (*COMMON, *OF_EITHER_CLASS)]
         if unknown:
-            raise TypeError(f"from_pretrained has no argument {unknown[0]!r}")
+            known = ", ".join((*OF_EITHER_CLASS, *COMMON, "from_slow"))
+            raise TypeError(f"from_pretrained has no argument {unknown[0]!r}; it has {known}")
         found = files.read_settings(directory, given)
         found.setdefault("name_or_path", str(directory))
         found.update({name: path for name, path in cls._files(directory, found, from_slow).items() if name not in given})

@@ -177,7 +177,10 @@ class SpecialTokens:
         return self.add_tokens(self.all_special_tokens_extended, special_tokens=True)
 
     def add_tokens(self, new_tokens: Token | Sequence[Token], special_tokens: bool = False) -> int:
-        """Add tokens that text is cut at before anything else; the number of those added.
+        """Add tokens that text is cut at before anything else.
+
+        Returns how many were added: the slow class counts those that the vocabulary lacked, the fast class all that
+        were not added just so before. A token is found inside words too, unless it is an AddedToken with single_word.
 
         new_tokens      a string, an AddedToken or a list of them; a token of the vocabulary keeps its id,
                         any other gets the next free one, so that the model's embedding must grow

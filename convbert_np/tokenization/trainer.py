@@ -68,6 +68,8 @@ def train_wordpiece(
     whose merged text comes first by code point. Of pieces that are missed equally little the one made last is taken
     out.
 
+    `write_vocabulary(tokens, "vocab.txt")` makes the file that ConvBertTokenizer reads.
+
     Raises TypeError or ValueError naming the argument: also if the texts hold no word, and if vocab_size is less
     than the special and unused tokens and the alphabet together need.
     """

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 
+from convbert_np.files import write_text
 from convbert_np.tokenization.checks import check_path
 
 
@@ -23,12 +24,23 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no vocabulary file {path} (vocab_file)") from None
     except IsADirectoryError:
-        raise IsADirectoryError(f"vocab_file must be a file, {path} is a folder") from None
+        raise IsADirectoryError(f"vocab_file must be a file, {path} is a folder: read it with from_pretrained") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"the vocabulary file {path} is not UTF-8 text: {error}") from None
     if not lines:
         raise ValueError(f"the vocabulary file {path} is empty")
     return [line.removesuffix("\n") for line in lines]
+
+
+def write_vocabulary(tokens: Sequence[str], path: str | os.PathLike[str]) -> None:
+    """Write a vocab.txt, one token per line, whole or not at all; the id of a token is its place in the list.
+
+    Raises ValueError for a token that holds a line end, for it would be two.
+    """
+    broken = next((token for token in tokens if "\n" in token or "\r" in token), None)
+    if broken is not None:
+        raise ValueError(f"tokens must hold no line end, {broken!r} does")
+    write_text(path, "".join(f"{token}\n" for token in tokens))
 
 
 def numbered(lines: Sequence[str]) -> dict[str, int]:
