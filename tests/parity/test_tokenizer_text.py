@@ -15,7 +15,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 
 import tokenizer_cases as cases
-from tokenizer_compare import Differences, Sides, Tokenizers, outcome, plain, sides_of, write_vocabulary
+from tokenizer_compare import Differences, Sides, Tokenizers, obey, outcome, plain, sides_of, write_vocabulary
 
 pytestmark = pytest.mark.parity
 FULL = os.environ.get("CONVBERT_NP_FULL", "") not in ("", "0")
@@ -80,6 +80,8 @@ def test_every_code_point(sides, tokenizers, tmp_path, part):
     path = write_vocabulary(tmp_path, cases.character_tokens("".join(["ab\u0301", *characters])))
     for options in cases.normalisations(sides.kind):
         pair = sides.ours(path, **options), sides.theirs(path, **options)
+        for tokenizer in pair:
+            obey(tokenizer, options)
         compare_code_points(differences, pair, characters if FULL or options in EVERYWHERE else telling, f"{options}")
         for name in VOCABULARIES[1:]:
             compare_code_points(
