@@ -10,7 +10,6 @@ An engine is made for one setting of a tokenizer and never changed, save for wha
 """
 
 import re
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -29,7 +28,7 @@ from convbert_np.tokenization.segments import (
 )
 from convbert_np.tokenization.wordpiece import WordPiece
 
-CHUNKS, WORDS, SHAPES, KNOWN = 7 << 14, 1 << 16, 7 << 14, 1 << 13  # entries of the caches: together less than 50 MB
+CHUNKS, WORDS, SHAPES, KNOWN = 144_000, 30_000, 144_000, 1 << 13  # entries of the caches: together less than 50 MB
 LONGEST = 32
 
 DROPPED_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # white space to str.split, but a control character to BERT
@@ -38,7 +37,8 @@ SURE_SPACE = re.compile("[ \t\n\r]+")
 FIRST = itemgetter(0)
 
 Ids = tuple[int, ...]
-Pieces = tuple[Ids, bytes]  # ids; start and end of each in the word, packed
+Spans = tuple[tuple[int, int], ...]
+Pieces = tuple[Ids, Spans]  # ids; (start, end) of each in the word
 
 
 class Engine:
@@ -57,14 +57,10 @@ class Engine:
         ids, ends = self.model.match(word)
         return tuple(ids), self.spans_of(tuple(ends))
 
-    def spans_of(self, ends: tuple[int, ...]) -> bytes:
-        """Start and end of each piece, packed, from where the pieces end; one object for all words cut at the same places."""
+    def spans_of(self, ends: tuple[int, ...]) -> Spans:
+        """(start, end) of each piece, from where the pieces end; one object for all words cut at the same places."""
         spans = self.known.get(ends)
-        if spans is None:
-            starts = (0, *ends[:-1])
-            spans = packed(list(chain.from_iterable(zip(starts, ends, strict=True))))
-            self.remember(ends, spans)
-        return spans
+        return spans or self.remember(ends, tuple(zip((0, *ends[:-1]), ends, strict=True)))
 
     def remember(self, key: Any, value: Any) -> Any:
         """Keep a value that many words or chunks have; give it back."""
@@ -202,8 +198,3 @@ class SlowEngine(Engine):
             pieces = ([word] if word in self.never_split else self.model.tokens(word) for word in words)
             tokens += chain.from_iterable(pieces) if number is None else (part,)
         return tokens
-
-
-def packed(numbers: list[int]) -> bytes:
-    """Integers as bytes."""
-    return array("i", numbers).tobytes()

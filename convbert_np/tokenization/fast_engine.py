@@ -3,24 +3,21 @@
 The places of a text are put together of the places in its chunks, which are remembered as well: see `engine`.
 """
 
-from array import array
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import NamedTuple
 
 import numpy as np
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.cache import Cache
-from convbert_np.tokenization.engine import DROPPED_SPACE, LONGEST, SHAPES, Engine, Ids, packed
+from convbert_np.tokenization.engine import DROPPED_SPACE, LONGEST, SHAPES, Engine, Ids, Spans
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.segments import any_of, find, have_no_space
 from convbert_np.tokenization.wordpiece import WordPiece
 
-Word = tuple[int, bytes, str | None]  # its start; start and end of each id from there, packed; the text of an added token
-Shape = tuple[Word, ...]  # what the ids of a chunk come from
-
-SPAN = 2 * array("i").itemsize  # bytes of a start and an end
+Shape = tuple[Spans, tuple[int, ...], tuple[tuple[int, str], ...]]
+"""What the ids of a chunk come from: (start, end) of each; how many each word has; (place, text) of added tokens."""
 
 
 class FastEngine(Engine):
@@ -77,33 +74,37 @@ class FastEngine(Engine):
     # Where the ids come from
 
     def chunk_shape(self, text: str) -> Shape:
-        """The words of a text, and where in it each of its ids comes from; an added token is a word."""
-        if self.is_plain(text):
-            shape = tuple(self.words_of(*self.normalization.aligned(text)))
-        else:
-            shape = tuple(self.words_of_parts(text))
+        """Where in a text each of its ids comes from, and of which word; an added token is a word."""
+        spans: list[tuple[int, int]] = []
+        sizes: list[int] = []
+        given: list[tuple[int, str]] = []
+        for found, added in self.words_of_parts(text):
+            given += [] if added is None else [(len(spans), added)]
+            spans += found
+            sizes.append(len(found))
+        shape = tuple(spans), tuple(sizes), tuple(given)
         return self.remember(shape, shape)
 
-    def words_of_parts(self, text: str) -> Iterable[Word]:
-        """The added tokens of a text, with the text that each took, and the words of what is between them."""
+    def words_of_parts(self, text: str) -> Iterable[tuple[Spans, str | None]]:
+        """The spans of the added tokens of a text, with the text that each took, and of the words between them."""
         for start, end, number in find(text, self.raw_pattern, self.raw):
             if number is not None:
-                yield 0, packed([start, end]), text[start:end]
+                yield ((start, end),), text[start:end]
                 continue
             normal, origins = self.normalization.aligned(text[start:end], start)
             for first, last, added in find(normal, self.normal_pattern, self.normal):
                 if added is not None:
-                    yield 0, packed([origins[first], origins[last - 1] + 1]), normal[first:last]
+                    yield ((origins[first], origins[last - 1] + 1),), normal[first:last]
                 else:
-                    yield from self.words_of(normal[first:last], origins[first:last])
+                    yield from ((spans, None) for spans in self.words_of(normal[first:last], origins[first:last]))
 
-    def words_of(self, normal: str, origins: Sequence[int]) -> Iterable[Word]:
-        """The words of a normalized text, whose characters come from the places `origins`."""
+    def words_of(self, normal: str, origins: Sequence[int]) -> Iterable[Spans]:
+        """The spans of the words of a normalized text, whose characters come from the places `origins`."""
         last = 0
         for word in self.normalization.split_normal(normal):
             first = normal.index(word, last)  # only white space stands before it
             last = first + len(word)
-            yield *placed(self.pieces[word][1], origins, first, last), None
+            yield placed(self.pieces[word][1], origins, first, last, 0)
 
     def learn_places(self, chunks: Iterable[str]) -> None:
         """Put the shapes, and the ids, of new chunks into the caches, all at once where every character stays one."""
@@ -116,32 +117,39 @@ class FastEngine(Engine):
         normal, origins = self.normalization.aligned(text)
         self.chunks.make_room(len(new))
         self.shapes.make_room(len(new))
-        for chunk, (ids, shape) in zip(new, self.rows_of_words(normal, origins, list(map(len, new))), strict=True):
+        for chunk, (ids, spans, sizes) in zip(new, self.rows_of_words(normal, origins, list(map(len, new))), strict=True):
             self.chunks[chunk] = ids
+            shape = spans, sizes, ()
             self.shapes[chunk] = self.remember(shape, shape)
 
-    def rows_of_words(self, normal: str, origins: Sequence[int], lengths: Sequence[int]) -> Iterable[tuple[Ids, Shape]]:
-        """The ids and the shape of every part of a text, from the text normalized; parts are one character apart."""
+    def rows_of_words(
+        self, normal: str, origins: Sequence[int], lengths: Sequence[int]
+    ) -> Iterable[tuple[Ids, Spans, tuple[int, ...]]]:
+        """The ids, the spans and the sizes of words of every part of a text; parts are one character apart.
+
+        Given are the text normalized, the places that its characters come from, and the lengths of the parts before that.
+        """
         pieces = self.pieces
         rest = iter(lengths)
         begin = last = 0
         stop = next(rest)
         ids: Ids = ()
-        shape: Shape = ()
+        spans: Spans = ()
+        sizes: tuple[int, ...] = ()
         for word in self.normalization.split_normal(normal):
             first = normal.index(word, last)  # only white space stands before it
             last = first + len(word)
             while origins[first] >= stop:
-                yield ids, shape
-                ids, shape = (), ()
+                yield ids, spans, sizes
+                ids, spans, sizes = (), (), ()
                 begin = stop + 1
                 stop = begin + next(rest)
-            numbers, spans = pieces[word]
-            start, spans = placed(spans, origins, first, last)
+            numbers, cuts = pieces[word]
             ids += numbers
-            shape += ((start - begin, spans, None),)
-        yield ids, shape
-        yield from (((), ()) for _ in rest)
+            spans += placed(cuts, origins, first, last, begin)
+            sizes += (len(numbers),)
+        yield ids, spans, sizes
+        yield from (((), (), ()) for _ in rest)
 
     def places(self, text: str) -> "Places":
         """Where the ids of a text come from."""
@@ -162,47 +170,41 @@ class FastEngine(Engine):
         return shapes  # type: ignore[return-value]
 
 
-class Places(NamedTuple):
+@dataclass(frozen=True)
+class Places:
     """Where the ids of a text come from: the start of every chunk, and its shape."""
 
     starts: list[int]
     shapes: list[Shape]
 
-    def counts(self) -> list[int]:
-        """The number of ids of every word."""
-        return [len(spans) // SPAN for shape in self.shapes for _, spans, _ in shape]
-
     def offsets(self) -> list[tuple[int, int]]:
         """The (start, end) in the text of every id."""
         pairs = zip(self.starts, self.shapes, strict=True)
-        words = [(at + start, spans) for at, shape in pairs for start, spans, _ in shape]
-        if not words:
-            return []
-        starts, packages = zip(*words, strict=True)
-        spans = np.frombuffer(b"".join(packages), np.intc).reshape(-1, 2)
-        at = np.repeat(np.array(starts, np.int64), [len(package) // SPAN for package in packages])
-        return list(zip((spans[:, 0] + at).tolist(), (spans[:, 1] + at).tolist(), strict=True))
+        return [(at + start, at + end) for at, (spans, _, _) in pairs for start, end in spans]
 
     def words(self) -> list[int]:
         """The number of the word of every id."""
-        return [word for word, count in enumerate(self.counts()) for _ in range(count)]
+        sizes = chain.from_iterable(sizes for _, sizes, _ in self.shapes)
+        return [word for word, size in enumerate(sizes) for _ in range(size)]
 
     def given(self) -> dict[int, str]:
         """The text of every id that an added token gave, by the place of the id."""
-        before = accumulate(self.counts(), initial=0)
-        texts = [text for shape in self.shapes for _, _, text in shape]
-        return {at: text for at, text in zip(before, texts, strict=False) if text is not None}
+        before = accumulate((len(spans) for spans, _, _ in self.shapes), initial=0)
+        return {at + place: text for at, (_, _, given) in zip(before, self.shapes, strict=False) for place, text in given}
+
+    def __len__(self) -> int:
+        """The number of ids."""
+        return sum(len(spans) for spans, _, _ in self.shapes)
 
 
-def placed(spans: bytes, origins: Sequence[int], first: int, last: int) -> tuple[int, bytes]:
-    """Where a word of a normalized text comes from: its start in the text, and its spans counted from there.
+def placed(spans: Spans, origins: Sequence[int], first: int, last: int, begin: int) -> Spans:
+    """Where the pieces of a word of a normalized text come from, counted from the place `begin` of the text.
 
     The word is normal[first:last], and `origins` are the places in the text of the characters of `normal`. Its
     spans in the text are those in `normal`, unless characters in it became none or several.
     """
-    start = origins[first]
+    shift = origins[first] - begin
     places = origins[first:last]
-    if isinstance(places, range) or places == list(range(start, start + last - first)):
-        return start, spans
-    marks = enumerate(array("i", spans))
-    return start, packed([(places[at - 1] + 1 if index % 2 else places[at]) - start for index, at in marks])
+    if isinstance(places, range) or places == list(range(origins[first], origins[first] + last - first)):
+        return tuple([(start + shift, end + shift) for start, end in spans]) if shift else spans
+    return tuple([(places[start] - begin, places[end - 1] + 1 - begin) for start, end in spans])
