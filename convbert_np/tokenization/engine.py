@@ -28,7 +28,7 @@ from convbert_np.tokenization.segments import (
 )
 from convbert_np.tokenization.wordpiece import WordPiece
 
-CHUNKS, WORDS, SHAPES, KNOWN = 144_000, 30_000, 144_000, 1 << 13  # entries of the caches: together less than 50 MB
+CHUNKS, WORDS, SHAPES, KNOWN = 108_000, 18_000, 108_000, 1 << 13  # entries of the caches: together less than 50 MB
 LONGEST = 32
 
 DROPPED_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # white space to str.split, but a control character to BERT

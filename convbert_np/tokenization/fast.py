@@ -108,6 +108,7 @@ class ConvBertTokenizerFast(Tokenizer):
         self._file.cls = self._template_token(file.cls)
         self._file.sep = self._template_token(file.sep)
         self._renormalizes = True
+        self._engine = self.engine  # now, so that the first call takes no longer than the others
 
     def _load(self, vocab_file: Any, tokenizer_file: Any, basic: Any) -> TokenizerFile:
         """The vocabulary and what comes with it, from tokenizer.json or from vocab.txt.

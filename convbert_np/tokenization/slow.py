@@ -93,6 +93,7 @@ class ConvBertTokenizer(Tokenizer):
         self._check_special_tokens(vocab_file)
         special = self.all_special_tokens_extended  # an AddedToken is added again even if it is there, to be special
         self._add([token for token in special if isinstance(token, AddedToken) or token not in self._numbers], special=True)
+        self._engine = self.engine  # now, so that the first call takes no longer than the others
 
     # The vocabulary
 
