@@ -1,6 +1,7 @@
 """The tokenizers: their parts against slow and simple counterparts, and what both classes and one class alone promise."""
 
 import copy
+import gc
 import itertools
 import json
 import pickle
@@ -20,7 +21,8 @@ from hypothesis import strategies as st
 
 from convbert_np import AddedToken, BatchEncoding, ConvBertTokenizer, ConvBertTokenizerFast
 from convbert_np.tokenization import engine as engine_module
-from convbert_np.tokenization.cache import Cache
+from convbert_np.tokenization import fast_engine as fast_engine_module
+from convbert_np.tokenization.cache import Cache, collector_paused
 from convbert_np.tokenization.characters import UNICODEDATA
 from convbert_np.tokenization.normalization import Normalization, canonical_order, compose
 from convbert_np.tokenization.padding import pad_row, round_up
@@ -246,11 +248,47 @@ def test_a_cache_computes_once_and_never_holds_more_than_its_bound():
     for key in ("a", "b", "a", "c", "d"):
         assert cache[key] == key.upper() and len(cache) <= 4
     assert computed == ["a", "b", "c", "d"]
-    assert cache["e"] == "E" and list(cache) == ["c", "d", "e"], "the older half is forgotten"
+    assert cache["e"] == "E" and list(cache) == ["b", "c", "d", "e"]
     assert cache["long"] == cache["long"] == "LONG" and "long" not in cache and computed[-2:] == ["long", "long"]
     cache.put("longer", "no")
-    cache.put("x", "yes")
-    assert "longer" not in cache and cache["x"] == "yes"
+    cache.put("xyz", "yes")
+    assert "longer" not in cache and cache["xyz"] == "yes", "a key of just the longest length is kept"
+
+
+def test_a_full_cache_forgets_every_eighth():
+    cache: Cache[str] = Cache(str.upper, 32, 9)
+    keys = [f"k{number}" for number in range(32)]
+    for key in keys:
+        cache[key]
+    assert list(cache) == keys and cache.portion == 4
+    cache.make_room(1)
+    assert list(cache) == [key for number, key in enumerate(keys) if number % 8]
+    cache.make_room(5)
+    assert len(cache) == 22, "28 + 5 do not fit: every fifth is forgotten, so that 5 have room"
+    assert all(cache[key] == key.upper() for key in keys)
+
+
+def test_of_keys_that_just_do_not_fit_most_are_known_when_they_come_again():
+    computed = []
+    cache: Cache[str] = Cache(lambda key: computed.append(key) or key, 100, 9)
+    for _ in range(20):
+        computed.clear()
+        for number in range(110):
+            cache[str(number)]
+    assert 10 <= len(computed) < 40, "had the oldest been forgotten, all would be computed each time"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was_found(enabled):
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(KeyError), collector_paused():
+            assert not gc.isenabled()
+            raise KeyError
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 @given(st.lists(st.one_of(st.integers(0, 30), st.lists(st.integers(0, 30), max_size=6))), st.integers(1, 12))
@@ -315,6 +353,84 @@ def test_tokens_and_ids_agree(kind, rich):
             assert tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text)) == expected, (name, ascii(text))
 
 
+def placed_word_by_word(engine: Any, text: str) -> tuple[list[int], list[tuple[int, int]], list[int], dict[int, str]]:
+    """Ids, offsets, words and the texts of added tokens of a whole text, with no use of the lengths of pieces."""
+    spans, sizes, added = engine.chunk_shape(text)
+    words = [word for word, size in enumerate(sizes) for _ in range(size)]
+    return list(engine.chunk_ids(text)), list(spans), words, dict(added)
+
+
+def assert_places(engine: Any, texts: list[str], name: str = "") -> None:
+    """The places of the texts, alone and together, are those found word by word."""
+    together = engine.places(texts)
+    for text, place in zip(texts, together, strict=True):
+        expected = placed_word_by_word(engine, text)
+        (alone,) = engine.places([text])
+        for got in (place, alone):
+            assert (list(got.ids), got.offsets, got.words(), dict(got.added)) == expected, (name, ascii(text))
+
+
+ODD = [
+    "",
+    " ",
+    "\u0301",
+    "\u200b",
+    "\u302e a",
+    "\u1d165\u0301x",
+    "\u00a0a\u3000\u4e00\u4e01b\u2028c ",
+    "zzyzx",
+    "\u16a0",
+    "a\u16a0b c",
+]
+ODD += [
+    "\u0130I\u00df",
+    "e\u0301a e\u0301a",
+    "\uac00a the",
+    "[MASK]",
+    "x[MASK]y [UNK]z",
+    "the" * 40,
+    "\U0001d165\U0001d16d a",
+    "\U0010ffff a",
+]
+
+
+def test_the_lengths_of_the_pieces_tell_what_the_words_one_by_one_tell(rich):
+    for name, tokenizer in engines(ConvBertTokenizerFast, rich).items():
+        assert_places(tokenizer.engine, [*TEXTS, *ODD, *TEXTS[:50]], name)
+
+
+@given(
+    st.lists(
+        st.text(st.sampled_from("theaxb \u00e9\u0301\u0316\u4e00\u16a0\u302e\uac00\t\n\x0b\u00a0.#[]MASK"), max_size=30),
+        max_size=6,
+    )
+)
+def test_the_lengths_of_the_pieces_tell_what_the_words_tell_for_any_texts(texts):
+    for added in ([], ["x-y", AddedToken("MA", normalized=False), AddedToken("##e", special=True)]):
+        tokenizer = ConvBertTokenizerFast(VOCABULARY)
+        tokenizer.add_tokens(added)
+        assert_places(tokenizer.engine, texts)
+
+
+@pytest.mark.parametrize("prefix", ["##", "#", "@@", "x", "", "th", "\u00a0", "e#"])
+def test_places_with_any_prefix(prefix, tmp_path):
+    pieces = ["t", "h", "e", "x", "#", "the", "thex", "xe", "hex", "e#", "\u4e00"]
+    vocabulary = dict.fromkeys([*SPECIAL, *pieces, *(prefix + piece for piece in pieces), prefix])
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    tokenizer = ConvBertTokenizerFast(tmp_path / "vocab.txt", wordpieces_prefix=prefix)
+    texts = ["".join(letters) for size in range(5) for letters in itertools.product("thex# ", repeat=size)]
+    assert_places(tokenizer.engine, texts, prefix)
+
+
+@pytest.mark.parametrize("numbers", [lambda n: n, lambda n: n * 1000, lambda n: n // 2, lambda n: (1 << 62) + n])
+def test_places_with_any_ids(numbers):
+    """Ids that several tokens share tell no length; nor do those far beyond the number of tokens."""
+    model = WordPiece({token: numbers(n) for n, token in enumerate(["?", "the", "##x", "t", "##hex", "x"])}, "?")
+    names = {number: token for token, number in model.vocabulary.items()}
+    engine = fast_engine_module.FastEngine(Normalization(fast=True), model, {}, {}, names)
+    assert_places(engine, ["thex the x", "thex? t", "thexx q x"])
+
+
 def test_offsets_and_words_lead_from_every_id_to_its_text(rich):
     texts = [text for text in TEXTS if set(KEPT_MARKS).isdisjoint(text)]  # their places are not their own, see above
     for name, tokenizer in engines(ConvBertTokenizerFast, rich).items():
@@ -366,8 +482,9 @@ def test_white_space_that_is_a_control_character_is_dropped_and_separates_nothin
 def test_full_caches_forget_but_change_no_id(kind, rich, monkeypatch):
     expected = [kind(rich).engine.ids(text) for text in TEXTS]
     places = [(row["offset_mapping"]) for row in map(offsets_of(kind, rich), TEXTS)]
-    for name, bound in (("CHUNKS", 3), ("WORDS", 2), ("SHAPES", 3), ("KNOWN", 1)):
+    for name, bound in (("CHUNKS", 3), ("WORDS", 2), ("KNOWN", 1)):
         monkeypatch.setattr(engine_module, name, bound)
+    monkeypatch.setattr(fast_engine_module, "SHAPES", 2)
     small = kind(rich)
     for _ in range(2):
         assert [small.engine.ids(text) for text in TEXTS] == expected
@@ -395,15 +512,20 @@ def test_one_text_of_more_new_chunks_than_the_cache_holds_keeps_its_bound(kind, 
 @KINDS
 def test_threads_that_share_a_tokenizer_get_right_ids(kind, rich, monkeypatch):
     expected = {text: kind(rich).engine.ids(text) for text in TEXTS}
-    for name, bound in (("CHUNKS", 5), ("WORDS", 5), ("SHAPES", 5), ("KNOWN", 2)):
+    for name, bound in (("CHUNKS", 5), ("WORDS", 5), ("KNOWN", 2)):
         monkeypatch.setattr(engine_module, name, bound)
+    monkeypatch.setattr(fast_engine_module, "SHAPES", 5)
     shared, wrong, started = kind(rich), [], threading.Barrier(4)
+    offsets = dict(zip(TEXTS, map(offsets_of(kind, rich), TEXTS), strict=True))
 
     def work(seed: int) -> None:
         texts = random.Random(seed).sample(TEXTS, len(TEXTS))
         started.wait()
         try:
             wrong.extend(text for text in texts * 2 if shared.engine.ids(text) != expected[text])
+            if kind is ConvBertTokenizerFast:
+                rows = shared(texts, return_offsets_mapping=True)["offset_mapping"]
+                wrong.extend(text for text, row in zip(texts, rows, strict=True) if row != offsets[text]["offset_mapping"])
         except Exception as error:
             wrong.append(repr(error))
 

@@ -7,12 +7,15 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
+PORTIONS = 8
+
 
 class Cache(dict[str, Value], Generic[Value]):
     """A dict that computes what it lacks, and forgets: `cache[key]` is `function(key)`.
 
-    It holds at most `entries` values; when it is full it forgets the older half. So a hit costs no more than one of
-    a dict. Keys of more than `longest` characters are never kept.
+    It holds at most `entries` values; when it is full it forgets every eighth. So a hit costs no more than one of a
+    dict, and of a text with more keys than fit, met again and again, most are known each time; to forget the oldest would
+    forget each just before it is met again. Keys of more than `longest` characters are never kept.
     """
 
     def __init__(self, function: Callable[[str], Value], entries: int, longest: int):
@@ -33,11 +36,24 @@ class Cache(dict[str, Value], Generic[Value]):
             self.make_room(1)
             self[key] = value
 
+    @property
+    def portion(self) -> int:
+        """How many values are forgotten at once: so many new ones fit in."""
+        return max(self.entries // PORTIONS, 1)
+
     def make_room(self, count: int) -> None:
-        """Forget the older half if so many more values do not fit."""
-        if len(self) + count > self.entries:
-            for old in list(self)[: max(count, self.entries // 2)]:  # in one step, for another thread may change it meanwhile
-                self.pop(old, None)  # another thread may have been here first
+        """Forget values, spread evenly over all, if so many more do not fit.
+
+        Those that stay move into a new table: in the old one every deleted entry would keep its place, until a table
+        of twice the size takes over.
+        """
+        if len(self) + count <= self.entries:
+            return
+        keys = list(self)  # in one step, for another thread may change the cache meanwhile
+        del keys[:: max(min(PORTIONS, len(keys) // max(count, 1)), 1)]
+        values = list(map(self.get, keys))
+        self.clear()
+        self.update((key, value) for key, value in zip(keys, values, strict=True) if value is not None)
 
 
 @contextmanager

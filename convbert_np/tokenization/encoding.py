@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 from convbert_np.tokenization.checks import is_integer
-from convbert_np.tokenization.fast_engine import FastEngine, Places
+from convbert_np.tokenization.fast_engine import FastEngine
+from convbert_np.tokenization.places import Places
 
 NOWHERE = (0, 0)
 
@@ -27,20 +29,28 @@ class TokenSpan(NamedTuple):
 class EncodedText:
     """The ids of one text, or of one list of words; where each comes from is worked out when it is asked for."""
 
-    def __init__(self, engine: FastEngine, text: str | Sequence[str], with_places: bool = False):
+    def __init__(self, engine: FastEngine, text: str | Sequence[str], places: list[Places] | None = None):
         self.engine = engine
         self.text = text
-        if with_places:  # first, for the engine learns the ids of new chunks along with their places
-            _ = self.offsets
-        if isinstance(text, str):
+        if places is not None:
+            self.places = places
+            self.ids = [number for part in places for number in part.ids]
+        elif isinstance(text, str):
             self.ids = engine.ids(text)
         else:
             self.ids = [number for word in text for number in engine.ids(word)]
 
+    @classmethod
+    def with_places(cls, engine: FastEngine, texts: Sequence[str | Sequence[str]]) -> list["EncodedText"]:
+        """Many texts, or lists of words, with the places worked out already."""
+        parts = [(text,) if isinstance(text, str) else text for text in texts]
+        places = iter(engine.places([text for part in parts for text in part]))
+        return [cls(engine, text, list(islice(places, len(part)))) for text, part in zip(texts, parts, strict=True)]
+
     @cached_property
     def places(self) -> list[Places]:
         """Where the ids come from, for the text or for each of the words."""
-        return [self.engine.places(text) for text in ([self.text] if isinstance(self.text, str) else self.text)]
+        return self.engine.places((self.text,) if isinstance(self.text, str) else self.text)
 
     @cached_property
     def tokens(self) -> list[str]:
@@ -48,9 +58,9 @@ class EncodedText:
         tokens = [self.engine.names[number] for number in self.ids]
         before = 0
         for places in self.places:
-            for place, text in places.given().items():
+            for place, text in places.added.items():
                 tokens[before + place] = text
-            before += len(places)
+            before += len(places.ids)
         return tokens
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,14 +70,14 @@ class EncodedText:
     @cached_property
     def offsets(self) -> list[tuple[int, int]]:
         """The (start, end) of each id in the text, or in its word if words were given."""
-        return [span for places in self.places for span in places.offsets()]
+        return [span for places in self.places for span in places.offsets]
 
     @cached_property
     def words(self) -> list[int]:
         """The number of the word of each id, of the words that were given or that the engine cut."""
         if isinstance(self.text, str):
             return self.places[0].words()
-        return [index for index, places in enumerate(self.places) for _ in places.words()]
+        return [index for index, places in enumerate(self.places) for _ in places.ids]
 
 
 class Padding(NamedTuple):

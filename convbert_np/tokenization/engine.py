@@ -18,6 +18,7 @@ from typing import Any
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.cache import Cache
 from convbert_np.tokenization.normalization import Normalization
+from convbert_np.tokenization.places import Ids, Spans
 from convbert_np.tokenization.segments import (
     act_on_neighbours,
     any_of,
@@ -28,7 +29,7 @@ from convbert_np.tokenization.segments import (
 )
 from convbert_np.tokenization.wordpiece import WordPiece
 
-CHUNKS, WORDS, SHAPES, KNOWN = 108_000, 18_000, 108_000, 1 << 13  # entries of the caches: together less than 50 MB
+CHUNKS, WORDS, SHAPES, KNOWN = 150_000, 8_000, 40_000, 1 << 12  # entries of the caches: together less than 50 MB
 LONGEST = 32
 
 DROPPED_SPACE = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # white space to str.split, but a control character to BERT
@@ -36,8 +37,6 @@ SURE_SPACE = re.compile("[ \t\n\r]+")
 
 FIRST = itemgetter(0)
 
-Ids = tuple[int, ...]
-Spans = tuple[tuple[int, int], ...]
 Pieces = tuple[Ids, Spans]  # ids; (start, end) of each in the word
 
 
@@ -101,19 +100,20 @@ class Engine:
     def chunked_ids(self, text: str) -> list[int]:
         """The ids of a text, chunk by chunk."""
         chunks = SURE_SPACE.split(text) if DROPPED_SPACE.search(text) else text.split()
-        step = max(self.chunks.entries // 2, 1)  # so many fit into the cache at once
-        if len(chunks) <= step:
-            return self.ids_of_chunks(chunks)
-        parts = (self.ids_of_chunks(chunks[start : start + step]) for start in range(0, len(chunks), step))
-        return list(chain.from_iterable(parts))
+        return list(chain.from_iterable(self.rows_of_chunks(chunks)))
 
-    def ids_of_chunks(self, chunks: Sequence[str]) -> list[int]:
-        """The ids of chunks, of which those that are new are learnt together."""
-        ids = list(map(self.chunks.get, chunks))
-        if not all(ids):  # () for a chunk of nothing is rare
-            self.learn([chunk for chunk, found in zip(chunks, ids, strict=True) if found is None])
-            ids = map(self.chunks.__getitem__, chunks)
-        return list(chain.from_iterable(ids))  # type: ignore[arg-type]
+    def rows_of_chunks(self, chunks: Sequence[str]) -> list[Ids]:
+        """The ids of each chunk, of which those that are new are learnt together, as many at once as the cache takes."""
+        step = self.chunks.portion
+        if len(chunks) > step:
+            parts = (self.rows_of_chunks(chunks[start : start + step]) for start in range(0, len(chunks), step))
+            return list(chain.from_iterable(parts))
+        rows = list(map(self.chunks.get, chunks))
+        if not all(rows):  # () for a chunk of nothing is rare
+            self.learn([chunk for chunk, row in zip(chunks, rows, strict=True) if row is None])
+            known = self.chunks
+            rows = [known[chunk] if row is None else row for chunk, row in zip(chunks, rows, strict=True)]
+        return rows  # type: ignore[return-value]
 
 
 class SlowEngine(Engine):

@@ -224,7 +224,12 @@ class ConvBertTokenizerFast(Tokenizer):
     def _encode_rows(self, rows: list[Pair], many: bool, options: Options) -> BatchEncoding:
         """The same."""
         engine = self.engine
-        encodings = [self._windows(engine, first, second, options) for first, second in rows]
+        given = [text for row in rows for text in row if text is not None]
+        if options.return_offsets_mapping:
+            texts = iter(EncodedText.with_places(engine, given))
+        else:
+            texts = (EncodedText(engine, text) for text in given)
+        encodings = [self._windows([next(texts) for text in row if text is not None], options) for row in rows]
         self._pad_encodings(encodings, options)
         kept = [[row, *row.overflowing] if options.return_overflowing_tokens else [row] for row in encodings]
         every = [row for group in kept for row in group]
@@ -253,18 +258,16 @@ class ConvBertTokenizerFast(Tokenizer):
             columns["length"] = [len(row) for row in rows]
         return columns
 
-    def _windows(self, engine: FastEngine, first: Any, second: Any, options: Options) -> Encoding:
+    def _windows(self, texts: list[EncodedText], options: Options) -> Encoding:
         """A text or a pair as a row, with the rows of its further windows."""
-        given = (first,) if second is None else (first, second)
-        texts = [EncodedText(engine, text, options.return_offsets_mapping) for text in given]
         special = None
         if options.add_special_tokens:
             (cls, cls_id), (sep, sep_id) = self._file.cls, self._file.sep
             special = ((cls_id, cls), (sep_id, sep))
         if options.truncation == "do_not_truncate" or options.max_length is None:
             return Encoding(texts, [(0, len(text.ids)) for text in texts], special)
-        self._check_room(options, second is not None)
-        room = options.max_length - (self.num_special_tokens_to_add(second is not None) if special else 0)
+        self._check_room(options, len(texts) == 2)
+        room = options.max_length - (self.num_special_tokens_to_add(len(texts) == 2) if special else 0)
         if 2 <= options.max_length < options.stride + 2:
             raise ValueError(f"stride must be at most max_length - 2 = {options.max_length - 2}, not {options.stride}")
         lengths = [len(text.ids) for text in texts]

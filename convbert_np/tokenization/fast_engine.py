@@ -1,23 +1,35 @@
 """The engine of the fast class: ids, and where in the text each comes from.
 
-The places of a text are put together of the places in its chunks, which are remembered as well: see `engine`.
+The ids themselves tell where most of them come from: see `places`. For the chunks of which they do not, the places are
+made word by word, and remembered as well.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, chain
+from itertools import accumulate, chain, groupby
 
 import numpy as np
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.cache import Cache
-from convbert_np.tokenization.engine import DROPPED_SPACE, LONGEST, SHAPES, Engine, Ids, Spans
+from convbert_np.tokenization.engine import DROPPED_SPACE, LONGEST, SHAPES, Engine
 from convbert_np.tokenization.normalization import Normalization
+from convbert_np.tokenization.places import (
+    MOVES,
+    CharacterWidths,
+    Chunks,
+    Ids,
+    Layout,
+    PieceLengths,
+    Places,
+    Shape,
+    Spans,
+    code_points,
+    starts_of_chunks,
+)
 from convbert_np.tokenization.segments import any_of, find, have_no_space
 from convbert_np.tokenization.wordpiece import WordPiece
 
-Shape = tuple[Spans, tuple[int, ...], tuple[tuple[int, str], ...]]
-"""What the ids of a chunk come from: (start, end) of each; how many each word has; (place, text) of added tokens."""
+TOGETHER = 1 << 14  # characters of the texts whose places are worked out together
 
 
 class FastEngine(Engine):
@@ -43,6 +55,10 @@ class FastEngine(Engine):
         self.raw, self.raw_pattern = raw, any_of(raw)
         self.raw_firsts = frozenset(content[0] for content in raw if content)
         self.normal, self.normal_pattern = normal, any_of(normal)
+        self.piece_lengths = PieceLengths.of(
+            model, (number for number, _ in (*raw.values(), *normal.values())), normalization.characters.is_punctuation
+        )
+        self.widths = CharacterWidths(normalization)
         self.shapes: Cache[Shape] = Cache(self.chunk_shape, SHAPES, LONGEST)
 
     def chunk_ids(self, chunk: str) -> Ids:
@@ -106,8 +122,8 @@ class FastEngine(Engine):
             last = first + len(word)
             yield placed(self.pieces[word][1], origins, first, last, 0)
 
-    def learn_places(self, chunks: Iterable[str]) -> None:
-        """Put the shapes, and the ids, of new chunks into the caches, all at once where every character stays one."""
+    def learn_shapes(self, chunks: Iterable[str]) -> None:
+        """Put the shapes of new chunks into the cache, all at once where no token is added and no mark moves."""
         new = [chunk for chunk in set(chunks) if len(chunk) <= LONGEST]
         if not self.is_plain("\n".join(new)):
             new = list(filter(self.is_plain, new))
@@ -115,17 +131,15 @@ class FastEngine(Engine):
         if not new or self.normalization.has_marks(text.translate(self.normalization.normal)):
             return
         normal, origins = self.normalization.aligned(text)
-        self.chunks.make_room(len(new))
         self.shapes.make_room(len(new))
-        for chunk, (ids, spans, sizes) in zip(new, self.rows_of_words(normal, origins, list(map(len, new))), strict=True):
-            self.chunks[chunk] = ids
+        for chunk, (spans, sizes) in zip(new, self.rows_of_words(normal, origins, list(map(len, new))), strict=True):
             shape = spans, sizes, ()
             self.shapes[chunk] = self.remember(shape, shape)
 
     def rows_of_words(
         self, normal: str, origins: Sequence[int], lengths: Sequence[int]
-    ) -> Iterable[tuple[Ids, Spans, tuple[int, ...]]]:
-        """The ids, the spans and the sizes of words of every part of a text; parts are one character apart.
+    ) -> Iterable[tuple[Spans, tuple[int, ...]]]:
+        """The spans and the sizes of the words of every part of a text; parts are one character apart.
 
         Given are the text normalized, the places that its characters come from, and the lengths of the parts before that.
         """
@@ -133,68 +147,60 @@ class FastEngine(Engine):
         rest = iter(lengths)
         begin = last = 0
         stop = next(rest)
-        ids: Ids = ()
         spans: Spans = ()
         sizes: tuple[int, ...] = ()
         for word in self.normalization.split_normal(normal):
             first = normal.index(word, last)  # only white space stands before it
             last = first + len(word)
             while origins[first] >= stop:
-                yield ids, spans, sizes
-                ids, spans, sizes = (), (), ()
+                yield spans, sizes
+                spans, sizes = (), ()
                 begin = stop + 1
                 stop = begin + next(rest)
-            numbers, cuts = pieces[word]
-            ids += numbers
+            cuts = pieces[word][1]
             spans += placed(cuts, origins, first, last, begin)
-            sizes += (len(numbers),)
-        yield ids, spans, sizes
-        yield from (((), (), ()) for _ in rest)
-
-    def places(self, text: str) -> "Places":
-        """Where the ids of a text come from."""
-        if not self.local or self.strips or DROPPED_SPACE.search(text):  # a token that strips reaches over white space
-            return Places([0], [self.chunk_shape(text)])
-        chunks = text.replace("\n", " ").replace("\t", " ").replace("\r", " ").split(" ")
-        starts = np.cumsum([0, *map(len, chunks)])[:-1] + np.arange(len(chunks))
-        step = max(self.shapes.entries // 2, 1)  # so many fit into the caches at once
-        parts = (self.shapes_of_chunks(chunks[start : start + step]) for start in range(0, len(chunks), step))
-        return Places(starts.tolist(), list(chain.from_iterable(parts)))
+            sizes += (len(cuts),)
+        yield spans, sizes
+        yield from (((), ()) for _ in rest)
 
     def shapes_of_chunks(self, chunks: Sequence[str]) -> list[Shape]:
-        """The shapes of chunks, of which those that are new are learnt together."""
+        """The shapes of chunks, of which those that are new are learnt together, as many at once as the cache takes."""
+        step = self.shapes.portion
+        if len(chunks) > step:
+            parts = (self.shapes_of_chunks(chunks[start : start + step]) for start in range(0, len(chunks), step))
+            return list(chain.from_iterable(parts))
         shapes = list(map(self.shapes.get, chunks))
-        if not all(shapes):  # () for a chunk of nothing
-            self.learn_places([chunk for chunk, found in zip(chunks, shapes, strict=True) if found is None])
-            return list(map(self.shapes.__getitem__, chunks))
+        if not all(shapes):
+            self.learn_shapes([chunk for chunk, shape in zip(chunks, shapes, strict=True) if shape is None])
+            known = self.shapes
+            shapes = [known[chunk] if shape is None else shape for chunk, shape in zip(chunks, shapes, strict=True)]
         return shapes  # type: ignore[return-value]
 
+    def places(self, texts: Sequence[str]) -> list[Places]:
+        """The ids of texts and where they come from; short texts together, for that is faster."""
+        sizes = accumulate(len(text) for text in texts)
+        groups = [
+            [text for text, _ in group] for _, group in groupby(zip(texts, sizes, strict=True), lambda pair: pair[1] // TOGETHER)
+        ]
+        return [places for group in groups for places in self.places_in_group(group)]
 
-@dataclass(frozen=True)
-class Places:
-    """Where the ids of a text come from: the start of every chunk, and its shape."""
-
-    starts: list[int]
-    shapes: list[Shape]
-
-    def offsets(self) -> list[tuple[int, int]]:
-        """The (start, end) in the text of every id."""
-        pairs = zip(self.starts, self.shapes, strict=True)
-        return [(at + start, at + end) for at, (spans, _, _) in pairs for start, end in spans]
-
-    def words(self) -> list[int]:
-        """The number of the word of every id."""
-        sizes = chain.from_iterable(sizes for _, sizes, _ in self.shapes)
-        return [word for word, size in enumerate(sizes) for _ in range(size)]
-
-    def given(self) -> dict[int, str]:
-        """The text of every id that an added token gave, by the place of the id."""
-        before = accumulate((len(spans) for spans, _, _ in self.shapes), initial=0)
-        return {at + place: text for at, (_, _, given) in zip(before, self.shapes, strict=False) for place, text in given}
-
-    def __len__(self) -> int:
-        """The number of ids."""
-        return sum(len(spans) for spans, _, _ in self.shapes)
+    def places_in_group(self, texts: Sequence[str]) -> list[Places]:
+        """The same, of texts that are laid out together if they can be cut at white space."""
+        text = "\n".join(texts)
+        cut = self.local and not self.strips and not DROPPED_SPACE.search(text)  # a token that strips reaches over white space
+        if not cut and len(texts) > 1:
+            return [places for text in texts for places in self.places_in_group([text])]
+        chunks = text.split() if cut else list(texts)
+        rows = self.rows_of_chunks(chunks) if cut else [self.chunk_ids(text)]
+        codes = code_points(text)
+        layout = Layout(list(chain.from_iterable(rows)), self.widths(codes), self.piece_lengths)
+        if cut and layout.is_told:
+            layout.lay()
+        else:
+            owned = Chunks(chunks, rows, starts_of_chunks(codes) if cut else np.array([0]))
+            odd = owned.having(layout.lengths == 0, layout.entries & MOVES) if cut else np.array([0])
+            layout.lay_but(owned, odd, self.shapes_of_chunks([chunks[index] for index in odd.tolist()]))
+        return layout.places(np.cumsum([0, *(len(text) + 1 for text in texts[:-1])]))
 
 
 def placed(spans: Spans, origins: Sequence[int], first: int, last: int, begin: int) -> Spans:
