@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from convbert_np.tokenization.checks import check_flag, check_text, check_texts, is_integer
-from convbert_np.tokenization.options import check_number
+from convbert_np.tokenization.checks import check_flag, check_number, check_text, check_texts, is_integer
 from convbert_np.tokenization.settings import NO_LIMIT
 
 SIDES = ("right", "left")

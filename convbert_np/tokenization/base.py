@@ -10,7 +10,7 @@ import numpy as np
 from convbert_np.tokenization import settings as files
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.attributes import ENGINE_SETTINGS, SETTINGS
-from convbert_np.tokenization.checks import as_ids, check_flag, check_text
+from convbert_np.tokenization.checks import as_ids, check_flag, check_text, is_integer
 from convbert_np.tokenization.special_tokens import ADDITIONAL, DEFAULTS, NAMES, SpecialTokens, check_special, check_specials
 from convbert_np.tokenization.wordpiece import clean_up_spaces
 
@@ -127,7 +127,18 @@ class TokenizerBase(SpecialTokens):
     # Ids to text
 
     def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or those of several; see the classes for an id without one."""
+        """The token of an id, or the list of tokens of several.
+
+        An id without a token gives unk_token in the slow class, None in the fast one. skip_special_tokens leaves the special
+        tokens out of a list.
+        """
+        if is_integer(ids):
+            return self._token(int(ids))
+        skipped = set(self.all_special_ids) if skip_special_tokens else ()
+        return [self._token(number) for number in as_ids(ids, "ids") if number not in skipped]
+
+    def _token(self, number: int) -> str | None:
+        """The token of an id."""
         raise NotImplementedError
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
@@ -182,7 +193,21 @@ class TokenizerBase(SpecialTokens):
 
     def _token_id(self, token: str) -> int:
         """The id of a token, that of unk_token if it has none."""
+        number = self._own_id(token)
+        if number is None:
+            number = self._own_id(self._unknown)
+        if number is None:
+            raise ValueError(f"the token {token!r} is not in the vocabulary, and neither is unk_token")
+        return number
+
+    @property
+    def _unknown(self) -> str:
+        """The token of words that cannot be cut."""
         raise NotImplementedError
+
+    def _changed(self) -> None:
+        """Forget the engine."""
+        self._engine = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the engine, whose caches are made anew."""

@@ -75,7 +75,7 @@ def check_token(value: object, argument: str) -> str:
     return value
 
 
-def check_length(value: object, argument: str, at_least: int) -> int | None:
+def check_number(value: object, argument: str, at_least: int) -> int | None:
     """None, or an integer of at least `at_least`."""
     if value is None:
         return None

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from convbert_np.tokenization.checks import check_length, check_text
+from convbert_np.tokenization.checks import check_number, check_text
 from convbert_np.tokenization.explain_html import html_page
 from convbert_np.tokenization.explain_paths import FastPath, SlowPath
 from convbert_np.tokenization.explain_text import text_page
@@ -85,7 +85,7 @@ def explain(tokenizer: Any, text: str, max_words: int | None = MAX_WORDS) -> Exp
     Raises TypeError or ValueError naming the argument.
     """
     text = check_text(text, "text")
-    max_words = check_length(max_words, "max_words", 0)
+    max_words = check_number(max_words, "max_words", 0)
     engine = tokenizer.engine
     path = (FastPath if isinstance(engine, FastEngine) else SlowPath)(engine, text)
     parts = (tuple(path.stages), path.off, tuple(path.parts), tuple(path.words))

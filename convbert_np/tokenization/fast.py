@@ -11,7 +11,7 @@ from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.added_vocabulary import AddedVocabulary
 from convbert_np.tokenization.batch import BatchEncoding
 from convbert_np.tokenization.cache import collector_paused
-from convbert_np.tokenization.checks import as_ids, check_flag, check_text, check_texts, is_integer
+from convbert_np.tokenization.checks import check_flag, check_text, check_texts
 from convbert_np.tokenization.encoding import EncodedText, Encoding
 from convbert_np.tokenization.fast_engine import FastEngine
 from convbert_np.tokenization.inputs import Pair
@@ -177,9 +177,14 @@ class ConvBertTokenizerFast(Tokenizer):
         """Id to AddedToken, by id: the tokens that text is cut at before anything else."""
         return dict(sorted(self._added.tokens.items()))
 
-    def _knows(self, token: str) -> bool:
-        """Whether a token has an id of its own."""
-        return token in self._added.numbers or token in self.vocab
+    def _own_id(self, token: str) -> int | None:
+        """The id that a token has of its own."""
+        return self._added.numbers.get(token, self.vocab.get(token))
+
+    @property
+    def _unknown(self) -> str:
+        """The token of words that cannot be cut."""
+        return self.unk_token or self._file.unk_token
 
     def _add(self, tokens: Sequence[Token], special: bool) -> int:
         """Add tokens; the number of those that were not added just so before."""
@@ -192,10 +197,6 @@ class ConvBertTokenizerFast(Tokenizer):
             if special:
                 self._replace_special(token, added[-1])
         return self._added.add(added, self._normalization) if added else 0
-
-    def _changed(self) -> None:
-        """Forget the engine."""
-        self._engine = None
 
     @property
     def engine(self) -> FastEngine:
@@ -286,48 +287,13 @@ class ConvBertTokenizerFast(Tokenizer):
         for row in rows:
             row.pad(length, self.padding_side, self.pad_token_id, self.pad_token_type_id, self.pad_token)  # type: ignore[arg-type]
 
-    def get_special_tokens_mask(
-        self,
-        token_ids_0: Sequence[int],
-        token_ids_1: Sequence[int] | None = None,
-        already_has_special_tokens: bool = False,
-    ) -> list[int]:
-        """1 for the special tokens among ids that have theirs already, 0 for the rest."""
-        if not check_flag(already_has_special_tokens, "already_has_special_tokens") or token_ids_1 is not None:
-            raise ValueError(
-                "already_has_special_tokens must be True, and token_ids_1 None: call the tokenizer with "
-                "return_special_tokens_mask=True, or use ConvBertTokenizer"
-            )
-        special = set(self.all_special_ids)
-        return [int(number in special) for number in as_ids(token_ids_0, "token_ids_0")]
-
     # Ids to text
-
-    def _token_id(self, token: str) -> int:
-        """The id of a token, that of unk_token if it has none."""
-        number = self._added.numbers.get(token, self.vocab.get(token))
-        if number is None:
-            unknown = self.unk_token or self._file.unk_token
-            number = self._added.numbers.get(unknown, self.vocab.get(unknown))
-        if number is None:
-            raise ValueError(f"the token {token!r} is not in the vocabulary, and neither is unk_token")
-        return number
 
     def _token(self, number: int) -> str | None:
         """The token of an id, None for an id without one."""
         if number < 0:
             raise ValueError(f"ids must be at least 0, not {number}")
         return self._added.tokens[number].content if number in self._added.tokens else self._tokens.get(number)
-
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or the list of tokens of several; None for an id without a token.
-
-        skip_special_tokens leaves the special tokens out of a list.
-        """
-        if is_integer(ids):
-            return self._token(int(ids))
-        skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token(number) for number in as_ids(ids, "ids") if number not in skipped]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """The text of tokens: pieces glued together, words separated by a space, no space before punctuation."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from convbert_np.tokenization.batch import check_tensors
-from convbert_np.tokenization.checks import check_flag, is_integer
+from convbert_np.tokenization.checks import check_flag, check_number
 from convbert_np.tokenization.settings import NO_LIMIT
 
 PADDINGS = ("do_not_pad", "longest", "max_length")
@@ -130,17 +130,6 @@ def strategy(value: Any, argument: str, names: tuple[str, ...], default: str) ->
     if not isinstance(name, str) or name not in names:
         raise ValueError(f"{argument} must be True, False or one of {', '.join(names)}, not {value!r}")
     return name
-
-
-def check_number(value: Any, argument: str, at_least: int) -> int | None:
-    """None, or an integer of at least `at_least`."""
-    if value is None:
-        return None
-    if not is_integer(value):
-        raise TypeError(f"{argument} must be an integer, not {value!r}")
-    if value < at_least:
-        raise ValueError(f"{argument} must be at least {at_least}, not {value}")
-    return int(value)
 
 
 def tell(warn: bool, message: str) -> None:

@@ -77,6 +77,8 @@ class Tokenizer(Caller):
         directory, prefix = check_path(save_directory, "save_directory"), self._prefix(filename_prefix)
         if legacy_format is not None:
             check_flag(legacy_format, "legacy_format")
+        if legacy_format is False and not self.is_fast:
+            raise ValueError("legacy_format=False needs ConvBertTokenizerFast: it asks for tokenizer.json")
         if directory.exists() and not directory.is_dir():
             raise NotADirectoryError(f"save_directory must be a folder, {directory} is a file")
         contents = self._contents(legacy_format)

@@ -6,8 +6,8 @@ from typing import Any
 
 from convbert_np.tokenization.base import TokenizerBase
 from convbert_np.tokenization.batch import BatchEncoding, check_tensors, is_row
-from convbert_np.tokenization.checks import as_ids, check_flag
-from convbert_np.tokenization.options import TRUNCATIONS, Options, check_number, choose, strategy
+from convbert_np.tokenization.checks import as_ids, check_flag, check_number
+from convbert_np.tokenization.options import TRUNCATIONS, Options, choose, strategy
 from convbert_np.tokenization.padding import as_rows, check_columns, pad_row, round_up
 from convbert_np.tokenization.truncation import truncate_slow
 
@@ -85,8 +85,22 @@ class RowMaker(TokenizerBase):
         token_ids_1: Sequence[int] | None = None,
         already_has_special_tokens: bool = False,
     ) -> list[int]:
-        """1 for special tokens, 0 for the rest; see the classes."""
-        raise NotImplementedError
+        """1 for the special tokens that ids get, or that they have already, 0 for the rest.
+
+        The fast class asks for already_has_special_tokens=True.
+        """
+        if check_flag(already_has_special_tokens, "already_has_special_tokens"):
+            if token_ids_1 is not None:
+                raise ValueError("token_ids_1 must be None with already_has_special_tokens=True")
+            special = set(self.all_special_ids)
+            return [int(number in special) for number in as_ids(token_ids_0, "token_ids_0")]
+        if self.is_fast:
+            raise ValueError(
+                "already_has_special_tokens must be True: call the tokenizer with return_special_tokens_mask=True, or use "
+                "ConvBertTokenizer"
+            )
+        second = None if token_ids_1 is None else as_ids(token_ids_1, "token_ids_1")
+        return special_mask(as_ids(token_ids_0, "token_ids_0"), second)
 
     def _finish(self, rows: list[dict[str, Any]], many: bool, options: Options, prepend: bool = True) -> BatchEncoding:
         """Pad the rows and put them together."""

@@ -9,13 +9,12 @@ from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.attributes import check_words
 from convbert_np.tokenization.batch import BatchEncoding
 from convbert_np.tokenization.cache import collector_paused
-from convbert_np.tokenization.checks import as_ids, check_flag, check_text, check_texts, is_integer
+from convbert_np.tokenization.checks import as_ids, check_flag, check_text, check_texts
 from convbert_np.tokenization.engine import SlowEngine
 from convbert_np.tokenization.inputs import Pair, is_ids
 from convbert_np.tokenization.normalization import Normalization
 from convbert_np.tokenization.options import Options
 from convbert_np.tokenization.persistence import Tokenizer
-from convbert_np.tokenization.rows import special_mask
 from convbert_np.tokenization.settings import VOCABULARY
 from convbert_np.tokenization.special_tokens import Token, check_special
 from convbert_np.tokenization.vocabulary import numbered, read_lines
@@ -102,9 +101,14 @@ class ConvBertTokenizer(Tokenizer):
         """Id to AddedToken, by id: the tokens that text is cut at before anything else."""
         return dict(sorted(self._added.items()))
 
-    def _knows(self, token: str) -> bool:
-        """Whether a token has an id of its own."""
-        return token in self._numbers or token in self.vocab
+    def _own_id(self, token: str) -> int | None:
+        """The id that a token has of its own."""
+        return self._numbers.get(token, self.vocab.get(token))
+
+    @property
+    def _unknown(self) -> str:
+        """The token of words that cannot be cut."""
+        return str(self._special.get("unk_token", self._model_unk_token))
 
     def _add(self, tokens: Sequence[Token], special: bool) -> int:
         """Add tokens; the number of those that were not in the vocabulary."""
@@ -144,10 +148,6 @@ class ConvBertTokenizer(Tokenizer):
         size = len(self)
         taken = size in self._tokens or size in self._added
         return max([*self._tokens, *self._added]) + 1 if taken else size
-
-    def _changed(self) -> None:
-        """Forget the engine."""
-        self._engine = None
 
     @property
     def engine(self) -> SlowEngine:
@@ -235,48 +235,13 @@ class ConvBertTokenizer(Tokenizer):
             ids = [(self._ids(first), None if second is None else self._ids(second)) for first, second in rows]
             return self._finish([self._row(first, second, options) for first, second in ids], many, options)
 
-    def get_special_tokens_mask(
-        self,
-        token_ids_0: Sequence[int],
-        token_ids_1: Sequence[int] | None = None,
-        already_has_special_tokens: bool = False,
-    ) -> list[int]:
-        """1 for the special tokens that ids get, or that they have already, 0 for the rest."""
-        if check_flag(already_has_special_tokens, "already_has_special_tokens"):
-            if token_ids_1 is not None:
-                raise ValueError("token_ids_1 must be None with already_has_special_tokens=True")
-            special = set(self.all_special_ids)
-            return [int(number in special) for number in as_ids(token_ids_0, "token_ids_0")]
-        second = None if token_ids_1 is None else as_ids(token_ids_1, "token_ids_1")
-        return special_mask(as_ids(token_ids_0, "token_ids_0"), second)
-
     # Ids to text
-
-    def _token_id(self, token: str) -> int:
-        """The id of a token, that of unk_token if it has none."""
-        number = self._numbers.get(token, self.vocab.get(token))
-        if number is None:
-            unknown = str(self._special.get("unk_token", self._model_unk_token))
-            number = self._numbers.get(unknown, self.vocab.get(unknown))
-        if number is None:
-            raise ValueError(f"the token {token!r} is not in the vocabulary, and neither is unk_token")
-        return number
 
     def _token(self, number: int) -> str:
         """The token of an id, unk_token for an id without one."""
         if number in self._added:
             return self._added[number].content
-        return self._tokens.get(number, str(self._special.get("unk_token", self._model_unk_token)))
-
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """The token of an id, or the list of tokens of several; unk_token for an id without a token.
-
-        skip_special_tokens leaves the special tokens out of a list.
-        """
-        if is_integer(ids):
-            return self._token(int(ids))
-        skipped = set(self.all_special_ids) if skip_special_tokens else ()
-        return [self._token(number) for number in as_ids(ids, "ids") if number not in skipped]
+        return self._tokens.get(number, self._unknown)
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """The text of tokens: pieces glued together, words separated by a space."""
@@ -303,17 +268,6 @@ class ConvBertTokenizer(Tokenizer):
     def _vocabulary_text(self) -> str:
         """The lines of vocab.txt as they were read, repeated ones too, so that no id is lost."""
         return "".join(f"{line}\n" for line in self._lines)
-
-    def save_pretrained(
-        self,
-        save_directory: str | os.PathLike[str],
-        legacy_format: bool | None = None,
-        filename_prefix: str | None = None,
-    ) -> tuple[str, ...]:
-        """Write the tokenizer for `from_pretrained`, here and in transformers; the paths of the files written."""
-        if legacy_format is False:
-            raise ValueError("legacy_format=False needs ConvBertTokenizerFast: it asks for tokenizer.json")
-        return super().save_pretrained(save_directory, legacy_format, filename_prefix)
 
 
 class Given:

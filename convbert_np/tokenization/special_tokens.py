@@ -91,9 +91,13 @@ class SpecialTokens:
         """Add tokens to the vocabulary by the rules of the class."""
         raise NotImplementedError
 
+    def _own_id(self, token: str) -> int | None:
+        """The id that a token has of its own."""
+        raise NotImplementedError
+
     def _knows(self, token: str) -> bool:
         """Whether a token has an id of its own."""
-        raise NotImplementedError
+        return self._own_id(token) is not None
 
     def _token_of(self, number: object, argument: str) -> str:
         """The token of an id that a setter was given; ValueError if it has none of its own."""

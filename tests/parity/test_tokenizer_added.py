@@ -7,16 +7,14 @@ side and by the other class.
 
 import json
 import random
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "tools"))
-
 import tokenizer_cases as cases
-from tokenizer_compare import Differences, Sides, made, outcome, sides_of, write_vocabulary
+from tokenizer_compare import Differences, made, outcome, sides_of, write_vocabulary
+from tokenizer_deliberate import Saved
 
+pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 STATE = [
     "vocab_size", "model_max_length", "padding_side", "truncation_side", "max_len_single_sentence", "model_input_names",
@@ -25,16 +23,6 @@ STATE = [
     "added_tokens_decoder", "clean_up_tokenization_spaces", "pad_token_type_id",
     *(f"{slot}{suffix}" for slot in cases.SLOTS for suffix in ("", "_id")),
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def reference():
-    pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module", params=["slow", "fast"])
-def sides(request) -> Sides:
-    return sides_of(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -179,10 +167,12 @@ def test_the_saved_files(sides, vocabulary, tmp_path, seed, legacy):
         answer = outcome(tokenizer.save_pretrained, folder, legacy_format=legacy, filename_prefix=prefix)
         is_error = isinstance(answer, BaseException)
         saved.append(answer if is_error else sorted(str(Path(path).relative_to(folder)) for path in answer))
-    differences.check((label, "save_pretrained"), *saved)
+    case = Saved(sides.kind, legacy, prefix, "save_pretrained", label)
+    differences.check(case, *saved)
     names = sorted({path.name for folder in ("ours", "theirs") for path in (tmp_path / folder).glob("*")})
     for name in names:
-        differences.check((label, name), *(content(tmp_path / folder / name) for folder in ("ours", "theirs")))
+        contents = (content(tmp_path / folder / name) for folder in ("ours", "theirs"))
+        differences.check(case._replace(name=name), *contents)
     differences.assert_none()
 
 

@@ -2,35 +2,16 @@
 
 import itertools
 import random
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "tools"))
-
 import tokenizer_cases as cases
-from tokenizer_compare import Differences, Sides, Tokenizers, outcome, sides_of
+from tokenizer_compare import Differences, Tokenizers, outcome, sides_of
 
+pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 NO_LIMIT = int(1e30)
 STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def reference():
-    pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module", params=["slow", "fast"])
-def sides(request) -> Sides:
-    return sides_of(request.param)
-
-
-@pytest.fixture(scope="module")
-def tokenizers(sides, tmp_path_factory) -> Tokenizers:
-    return Tokenizers(sides, tmp_path_factory.mktemp("vocabularies"))
 
 
 # ---- __call__

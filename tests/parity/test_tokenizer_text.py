@@ -7,16 +7,13 @@ CONVBERT_NP_FULL=1 compares all of them with everything (about 45 minutes on one
 """
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parents[1] / "tools"))
-
 import tokenizer_cases as cases
 from tokenizer_compare import Differences, Sides, Tokenizers, obey, outcome, plain, sides_of, write_vocabulary
 
+pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 FULL = os.environ.get("CONVBERT_NP_FULL", "") not in ("", "0")
 PARTS = 68  # of 16,384 code points each
@@ -24,21 +21,6 @@ EVERYWHERE = [{"do_lower_case": lower, "strip_accents": None, "tokenize_chinese_
 SEEDS, PER_SEED = 24, 8500  # 204,000 random strings for each class
 GLUED = 128  # code points in one text
 VOCABULARIES = ("characters", "uncased", "cased")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def reference():
-    pytest.importorskip("transformers")
-
-
-@pytest.fixture(scope="module", params=["slow", "fast"])
-def sides(request) -> Sides:
-    return sides_of(request.param)
-
-
-@pytest.fixture(scope="module")
-def tokenizers(sides, tmp_path_factory) -> Tokenizers:
-    return Tokenizers(sides, tmp_path_factory.mktemp("vocabularies"))
 
 
 # ---- every code point

@@ -5,9 +5,26 @@ that disagree; the comparisons print how many cases each reason accounts for.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 NO_LIMIT = int(1e30)
+
+
+class Saved(NamedTuple):
+    """A case of save_pretrained: its answer (under this name) or one of the files.
+
+    kind    "slow" or "fast"
+    legacy  the argument legacy_format
+    prefix  the argument filename_prefix
+    name    the file
+    label   how the tokenizer was made
+    """
+
+    kind: str
+    legacy: bool | None
+    prefix: str | None
+    name: str
+    label: str
 
 
 def refused(ours: Any, theirs: Any, error: type[Exception] = ValueError) -> bool:
@@ -125,9 +142,13 @@ DELIBERATE: list[tuple[str, Callable[[Any, Any, Any], bool]]] = [
     (
         "an empty filename_prefix, of which the fast class of the reference makes a hyphen",
         lambda case, ours, theirs: (
-            case[-1] in ("-vocab.txt", "vocab.txt", "save_pretrained")
-            and "-vocab.txt"
-            in (case[-1], *(theirs if isinstance(theirs, list) else ()), *(["-vocab.txt"] if theirs is None else ()))
+            isinstance(case, Saved)
+            and (case.kind, case.prefix) == ("fast", "")
+            and (
+                (case.name == "-vocab.txt" and ours is None)
+                or (case.name == "vocab.txt" and theirs is None)
+                or (case.name == "save_pretrained" and ours == sorted(name.replace("-vocab", "vocab") for name in theirs))
+            )
         ),
     ),
     (
@@ -157,11 +178,22 @@ DELIBERATE: list[tuple[str, Callable[[Any, Any, Any], bool]]] = [
     ("an index beyond the row", lambda case, ours, theirs: is_lookup(case) and isinstance(ours, IndexError) and theirs is None),
     (
         "files are written before an argument is found to be wrong",
-        lambda case, ours, theirs: ours is None and isinstance(theirs, tuple) and theirs[0].endswith(("config.json", "map.json")),
+        lambda case, ours, theirs: (
+            isinstance(case, Saved)
+            and (case.kind, case.legacy) == ("slow", False)
+            and ours is None
+            and case.name.endswith(("tokenizer_config.json", "special_tokens_map.json"))
+        ),
     ),
     (
         "a file is said to be written that was not",
-        lambda case, ours, theirs: case[-1] == "save_pretrained" and set(theirs) - set(ours) == {"added_tokens.json"},
+        lambda case, ours, theirs: (
+            isinstance(case, Saved)
+            and case.name == "save_pretrained"
+            and isinstance(ours, list)
+            and sorted({*theirs} - {*ours}) == ["added_tokens.json"]
+            and not {*ours} - {*theirs}
+        ),
     ),
     (
         "unknown words after unk_token was given to the fast class under a name that is not in the vocabulary",
