@@ -1,5 +1,6 @@
 """The added tokens of the fast class: their ids, their flags, and the texts they are found by."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from convbert_np.tokenization.added_tokens import AddedToken
@@ -27,6 +28,7 @@ class AddedVocabulary:
         self.vocabulary = vocabulary
         self.ids = set(vocabulary.values())
         self.tokens: dict[int, AddedToken] = {}
+        self.held: Counter[AddedToken] = Counter()
         self.numbers: dict[str, int] = {}
         self.special: dict[str, AddedToken] = {}
         self.plain: list[AddedToken] = []
@@ -42,7 +44,7 @@ class AddedVocabulary:
         for token in tokens:
             if token.special and token.content:
                 self.special.setdefault(token.content, token)
-            if not token.content or token in self.tokens.values():
+            if not token.content or self.held[token]:
                 continue
             number = self.numbers.get(token.content, self.vocabulary.get(token.content))
             self.put(self.free_number() if number is None else number, token)
@@ -51,6 +53,9 @@ class AddedVocabulary:
 
     def put(self, number: int, token: AddedToken) -> None:
         """Add a token under an id."""
+        if number in self.tokens:
+            self.held[self.tokens[number]] -= 1
+        self.held[token] += 1
         self.tokens[number] = token
         self.numbers[token.content] = number
         if token.content not in self.special:

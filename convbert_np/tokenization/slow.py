@@ -1,6 +1,7 @@
 """ConvBertTokenizer: the tokenizer with the semantics of the reference's slow class."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, ClassVar
@@ -112,22 +113,23 @@ class ConvBertTokenizer(Tokenizer):
 
     def _add(self, tokens: Sequence[Token], special: bool) -> int:
         """Add tokens; the number of those that were not in the vocabulary."""
-        count = 0
+        ids, held = self.get_vocab(), Counter(self._added.values())
+        size = len(ids)
         for token in tokens:
-            added = self._as_added(token, special)
+            added = self._as_added(token, special, held)
             if added is None:
                 continue
-            number = self.get_vocab().get(added.content)
-            if number is None:
-                number = self._free_number()
-                count += 1
+            number = ids[added.content] if added.content in ids else self._free_number(len(ids))
             if added.special and added.content not in self.all_special_tokens:
                 self._additional.append(added)
+            if number in self._added:
+                held[self._added[number]] -= 1
+            held[added] += 1
             self._added[number] = added
-            self._numbers[added.content] = number
-        return count
+            self._numbers[added.content] = ids[added.content] = number
+        return len(ids) - size
 
-    def _as_added(self, token: Token, special: bool) -> AddedToken | None:
+    def _as_added(self, token: Token, special: bool, held: Counter[AddedToken]) -> AddedToken | None:
         """The AddedToken to add, None for one that is empty or added already."""
         if not str(token):
             return None
@@ -138,14 +140,13 @@ class ConvBertTokenizer(Tokenizer):
         elif special:
             given, token = token, token.with_special(True)
             self._replace_special(given, token)
-        if token in self._added.values():
+        if held[token]:
             return None
         lower = self.do_lower_case and self.do_basic_tokenize and token.normalized and not token.special
         return AddedToken(**{**token.to_dict(), "content": token.content.lower()}) if lower else token
 
-    def _free_number(self) -> int:
-        """The id of a new token: the size of the vocabulary, or where lines repeat the first id behind all others."""
-        size = len(self)
+    def _free_number(self, size: int) -> int:
+        """The id of a new token: the number of tokens, or where lines repeat the first id behind all others."""
         taken = size in self._tokens or size in self._added
         return max([*self._tokens, *self._added]) + 1 if taken else size
 
