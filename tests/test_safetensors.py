@@ -255,7 +255,7 @@ HOSTILE = [
     (file_of({"x": entry([1], 0, 4)}, b"12345"), "1 bytes at the end belong to no tensor"),
     (file_of({}, b"1"), "1 bytes at the end"),
     (file_of({"x": entry([0], 3, 3), "y": entry([1], 0, 4)}, b"1234"), "'x'.* overlap"),
-    (file_of({"x": entry([2], 0, 2, "BOOL")}, b"\1\2"), "tensor 'x': a BOOL is neither 0 nor 1"),
+    (file_of({"x": entry([2], 0, 2, "BOOL")}, b"\1\2"), "tensor 'x': a boolean is neither 0 nor 1"),
 ]
 
 
@@ -280,7 +280,7 @@ def test_the_official_library_refuses_the_same_files_but_two():
             accepted.append(message)
         except (SafetensorError, ValueError, TypeError, KeyError, OverflowError):
             pass
-    assert accepted == ["does not begin with '{'", "tensor 'x': a BOOL is neither 0 nor 1"]
+    assert accepted == ["does not begin with '{'", "tensor 'x': a boolean is neither 0 nor 1"]
 
 
 def test_an_absent_file_and_a_folder_are_errors_of_the_system(tmp_path):

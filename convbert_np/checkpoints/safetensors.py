@@ -12,7 +12,6 @@ Source: the format description and the behaviour of the safetensors library (0.8
 """
 
 import json
-import mmap
 import os
 import struct
 from collections.abc import Mapping
@@ -22,29 +21,30 @@ from typing import Any, NamedTuple, TypeGuard
 import numpy as np
 
 from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.stored import BFLOAT16, MOST_AXES, Source, StoredTensor, contiguous, itemsize
+from convbert_np.checkpoints.strict_json import parse_json
 from convbert_np.files import atomic_write
 
-DTYPES = {  # in the order in which the official library lays out a file
-    "U64": "<u8",
-    "I64": "<i8",
-    "F64": "<f8",
-    "C64": "<c8",
-    "F32": "<f4",
-    "U32": "<u4",
-    "I32": "<i4",
-    "BF16": "<u2",  # the upper half of a float32, for which NumPy has no type
-    "F16": "<f2",
-    "U16": "<u2",
-    "I16": "<i2",
-    "I8": "|i1",
-    "U8": "|u1",
-    "BOOL": "|b1",
+DTYPES = {  # in the order in which the official library lays out a file; NumPy's names, save bfloat16
+    "U64": "uint64",
+    "I64": "int64",
+    "F64": "float64",
+    "C64": "complex64",
+    "F32": "float32",
+    "U32": "uint32",
+    "I32": "int32",
+    "BF16": BFLOAT16,
+    "F16": "float16",
+    "U16": "uint16",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
 }
-NAMES = {np.dtype(code): name for name, code in DTYPES.items() if name != "BF16"}
+NAMES = {dtype: name for name, dtype in DTYPES.items()}
 RANKS = {name: rank for rank, name in enumerate(DTYPES)}
 LENGTH = struct.Struct("<Q")
 LONGEST_HEADER = 100_000_000  # the official library's limit
-MOST_AXES = 64  # NumPy's limit
 METADATA = "__metadata__"
 
 
@@ -65,45 +65,49 @@ class Header(NamedTuple):
     start: int
 
 
-def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Read every tensor of a file, by name.
+def open_safetensors(path: str | os.PathLike[str]) -> dict[str, StoredTensor]:
+    """The tensors of a file, none of whose values is read before it is asked for.
 
-    The arrays are read-only views of the memory-mapped file: nothing is copied and only what is used is
-    loaded. The file stays open while an array lives, and must not be changed in place meanwhile
-    (`write_safetensors` replaces, which is safe). BF16, which NumPy lacks, is the exception: it is converted
-    to a new float32 array.
-
-    Raises CheckpointError for a file that is not a valid safetensors file, OSError for one that cannot be
-    opened.
+    The file stays open while one of them lives, and must not be changed in place meanwhile (`write_safetensors`
+    replaces it, which is safe). Raises CheckpointError for a file that is not a valid safetensors file, OSError for one that
+    cannot be opened.
     """
-    with open(path, "rb") as file:
-        header = parse_header(path, file)
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    values = np.frombuffer(mapped, np.uint8)[header.start :]
-    return {name: view(path, name, entry, values) for name, entry in header.tensors.items()}
+    source = Source(path)
+    header = parse_header(source)
+    return {
+        name: contiguous(source, name, DTYPES[entry.dtype], entry.shape, header.start + entry.begin)
+        for name, entry in header.tensors.items()
+    }
+
+
+def read_safetensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Every tensor of a file as a read-only view of the memory-mapped file; BF16, which NumPy lacks, as a float32 copy.
+
+    Errors as in `open_safetensors`.
+    """
+    return {name: tensor.array() for name, tensor in open_safetensors(path).items()}
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
     """Read and check the names, types, shapes and places of a file's tensors, and its metadata; no values.
 
-    Raises CheckpointError for a file that is not a valid safetensors file, OSError for one that cannot be
-    opened.
+    Errors as in `open_safetensors`.
     """
-    with open(path, "rb") as file:
-        return parse_header(path, file)
+    return parse_header(Source(path))
 
 
 def write_safetensors(
-    path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, np.ndarray | StoredTensor],
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write arrays by name; the file appears whole or not at all.
+    """Write tensors by name; the file appears whole or not at all. Those of another file are copied one at a time.
 
     The bytes are those of the official library: tensors sorted by type (U64, I64, F64, ... BOOL) and then by
     name, the header padded with spaces to a multiple of 8, so that every value is aligned. Raises TypeError,
-    before anything is written, for a name or metadata that is not a string, and for a value that is no array
-    of a type in DTYPES.
+    before anything is written, for a name or metadata that is not a string, and for a value of a type that is not in DTYPES.
     """
-    types = {name: type_name(name, array) for name, array in tensors.items()}
+    types = {name: type_name(name, tensor) for name, tensor in tensors.items()}
     names = sorted(tensors, key=lambda name: (RANKS[types[name]], name))
     header: dict[str, Any] = {} if metadata is None else {METADATA: check_strings(metadata)}
     end = 0
@@ -116,20 +120,21 @@ def write_safetensors(
     with atomic_write(path) as file:
         file.write(LENGTH.pack(len(text)) + text)
         for name in names:
-            little = np.dtype(DTYPES[types[name]])
-            file.write(np.ascontiguousarray(tensors[name], dtype=little).reshape(-1).view(np.uint8).data)
+            tensor = tensors[name]
+            array = tensor.view() if isinstance(tensor, StoredTensor) else tensor
+            little = array.dtype.newbyteorder("<")
+            file.write(np.ascontiguousarray(array, dtype=little).reshape(-1).view(np.uint8).data)
 
 
-def parse_header(path: str | os.PathLike[str], file: Any) -> Header:
+def parse_header(source: Source) -> Header:
     """Read the header of an open file and check it against the size of the file."""
-    size = os.fstat(file.fileno()).st_size
-    prefix = file.read(LENGTH.size)
-    if len(prefix) < LENGTH.size:
+    path, size = source.path, source.size
+    if size < LENGTH.size:
         raise CheckpointError(path, f"{size} bytes are too few for a safetensors file")
-    (length,) = LENGTH.unpack(prefix)
+    (length,) = LENGTH.unpack(source.read(0, LENGTH.size))
     if length > min(LONGEST_HEADER, size - LENGTH.size):
         raise CheckpointError(path, f"the header's length {length} does not fit into the file's {size} bytes")
-    content = parse_json(path, file.read(length))
+    content = parse_json(path, source.read(LENGTH.size, LENGTH.size + length).tobytes(), "the header")
     metadata = content.pop(METADATA, {})
     if not is_string_dict(metadata):
         raise CheckpointError(path, f"{METADATA} is not a dict from string to string")
@@ -137,34 +142,6 @@ def parse_header(path: str | os.PathLike[str], file: Any) -> Header:
     start = LENGTH.size + length
     check_layout(path, tensors, size - start)
     return Header(tensors, metadata, start)
-
-
-def parse_json(path: str | os.PathLike[str], text: bytes) -> dict[str, Any]:
-    """The JSON object in the header; every name in it is unique and can be printed."""
-    if not text.startswith(b"{"):
-        raise CheckpointError(path, "the header does not begin with '{': this is no safetensors file")
-    try:
-        return json.loads(text.decode(), object_pairs_hook=unique_keys, parse_constant=refuse_constant)
-    except RecursionError:
-        raise CheckpointError(path, "the header is nested too deeply") from None
-    except ValueError as error:
-        raise CheckpointError(path, f"the header is not valid JSON: {error}") from None
-
-
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object as a dict; ValueError if a key repeats or is no Unicode text."""
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        key.encode("utf-8")
-        if key in content:
-            raise ValueError(f"the key {key!r:.200} occurs twice")
-        content[key] = value
-    return content
-
-
-def refuse_constant(name: str) -> None:
-    """Raise ValueError for NaN and Infinity, which Python's parser takes for JSON."""
-    raise ValueError(f"{name} is no JSON")
 
 
 def parse_entry(path: str | os.PathLike[str], name: str, value: Any) -> Entry:
@@ -178,7 +155,7 @@ def parse_entry(path: str | os.PathLike[str], name: str, value: Any) -> Entry:
         raise CheckpointError(path, f"{shape!r:.80} is no shape of at most {MOST_AXES} axes", name)
     if not is_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise CheckpointError(path, f"data_offsets {offsets!r:.80} are not [begin, end]", name)
-    needed = prod(shape) * np.dtype(DTYPES[dtype]).itemsize
+    needed = prod(shape) * itemsize(DTYPES[dtype])
     if needed != offsets[1] - offsets[0]:
         reason = f"{dtype} {shape!r:.80} needs {needed!r:.40} bytes, not data_offsets {offsets}"
         raise CheckpointError(path, reason, name)
@@ -205,35 +182,16 @@ def check_layout(path: str | os.PathLike[str], tensors: Mapping[str, Entry], siz
         raise CheckpointError(path, f"{size - covered} bytes at the end belong to no tensor")
 
 
-def view(path: str | os.PathLike[str], name: str, entry: Entry, values: np.ndarray) -> np.ndarray:
-    """One tensor as a view of the bytes after the header; a float32 copy if it is BF16."""
-    raw = values[entry.begin : entry.end]
-    if entry.dtype == "BOOL" and raw.size and raw.max() > 1:
-        raise CheckpointError(path, "a BOOL is neither 0 nor 1", name)
-    try:
-        array = raw.view(DTYPES[entry.dtype]).reshape(entry.shape)
-    except ValueError as error:  # an empty tensor whose other sizes are beyond NumPy's
-        raise CheckpointError(path, f"the shape {entry.shape} is impossible: {error}", name) from None
-    return bfloat16_to_float32(array) if entry.dtype == "BF16" else array
-
-
-def bfloat16_to_float32(halves: np.ndarray) -> np.ndarray:
-    """The float32 numbers, read-only, whose upper 16 bits are given as uint16; exact."""
-    array = np.left_shift(halves, 16, dtype=np.uint32).view(np.float32)
-    array.flags.writeable = False
-    return array
-
-
-def type_name(name: object, array: object) -> str:
-    """The format's name for an array's type; TypeError if the tensor's name or type is impossible."""
+def type_name(name: object, tensor: object) -> str:
+    """The format's name for a tensor's type; TypeError if the tensor's name or type is impossible."""
     if not isinstance(name, str) or name == METADATA:
         raise TypeError(f"a tensor's name must be a string other than {METADATA}, not {name!r}")
     check_strings({name: ""})
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"tensor {name!r} must be a NumPy array, not {type(array).__name__}")
-    found = NAMES.get(array.dtype.newbyteorder("<"))
+    if not isinstance(tensor, np.ndarray | StoredTensor):
+        raise TypeError(f"tensor {name!r} must be a NumPy array, not {type(tensor).__name__}")
+    found = NAMES.get(tensor.dtype if isinstance(tensor, StoredTensor) else tensor.dtype.name)
     if found is None:
-        raise TypeError(f"tensor {name!r} has the dtype {array.dtype}, which safetensors cannot hold")
+        raise TypeError(f"tensor {name!r} has the dtype {tensor.dtype}, which safetensors cannot hold")
     return found
 
 
