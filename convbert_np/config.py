@@ -268,9 +268,15 @@ class ConvBertConfig:
             raise type(error)(f"{path}: {error}") from error
 
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike, **overrides: Any) -> "ConvBertConfig":
-        """The configuration in a model's directory (its config.json), or of a JSON file."""
-        path = Path(directory)
+    def from_pretrained(cls, name_or_path: str | os.PathLike, **overrides: Any) -> "ConvBertConfig":
+        """The configuration in a model's directory (its config.json), of a JSON file, or of a repository of the Hugging Face Hub.
+
+        `overrides` are fields to change and, for a repository's id like "user/name" (needs the extra `hub`), revision,
+        cache_dir, token, local_files_only and subfolder.
+        """
+        from convbert_np.checkpoints.hub import resolve, take_options  # only to download: files know the configuration
+
+        path = resolve(name_or_path, "config", take_options(overrides))
         return cls.from_json_file(path / "config.json" if path.is_dir() else path, **overrides)
 
     def __eq__(self, other: object) -> bool:

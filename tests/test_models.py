@@ -595,13 +595,13 @@ def test_parameters_by_name():
     assert len(state) == len(model.named_parameters()) + 1
     assert state["generator_lm_head.weight"] is state["convbert.embeddings.word_embeddings.weight"]
     other = cb.ConvBertForMaskedLM(model.config, seed=5, dtype=np.float64)
-    assert other.load_state_dict(state) == ([], [])
+    assert other.load_state_dict(state) == ([], [], ())
     for name, value in other.state_dict().items():
         np.testing.assert_array_equal(value, state[name])
         assert name == "generator_lm_head.weight" or value is not state[name]
     one = {name: value for name, value in state.items() if name != "convbert.embeddings.word_embeddings.weight"}
-    assert other.load_state_dict(one) == ([], [])
-    assert other.load_state_dict(state | {"convbert.embeddings.position_ids": np.arange(11)[None]}) == ([], [])
+    assert other.load_state_dict(one) == ([], [], ())
+    assert other.load_state_dict(state | {"convbert.embeddings.position_ids": np.arange(11)[None]}) == ([], [], ())
 
 
 def test_load_state_dict_is_all_or_nothing():
@@ -616,7 +616,7 @@ def test_load_state_dict_is_all_or_nothing():
     for name, value in model.named_parameters().items():
         np.testing.assert_array_equal(value, before[name])
     report = model.load_state_dict(state, strict=False)
-    assert report == (["classifier.bias"], ["surplus"])
+    assert report == (["classifier.bias"], ["surplus"], ())
     np.testing.assert_array_equal(model.params["classifier"]["bias"], before["classifier.bias"])
     np.testing.assert_array_equal(model.params["classifier"]["weight"], before["classifier.weight"] + 1)
 

@@ -84,7 +84,7 @@ def test_functions_are_short_and_documented():
 def test_project_file():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert sorted(project["dependencies"]) == ["numpy>=2", "regex"]
-    extras = {"plot", "notebooks", "cupy", "hub", "tf", "reference", "docs", "test", "dev"}
+    extras = {"plot", "notebooks", "cupy", "hub", "reference", "docs", "test", "dev"}
     assert extras <= set(project["optional-dependencies"]) and project["license"] == "MIT"
     assert f"## [{convbert_np.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 

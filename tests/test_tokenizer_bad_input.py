@@ -765,7 +765,7 @@ NO_PATHS = [
 def test_what_is_no_path_is_named(tiny, tmp_path, value, error):
     for name, call in (
         ("vocab_file", type(tiny)),
-        ("directory", type(tiny).from_pretrained),
+        ("name_or_path", type(tiny).from_pretrained),
         ("save_directory", tiny.save_pretrained),
         ("save_directory", tiny.save_vocabulary),
         ("tokenizer_file", lambda path: ConvBertTokenizerFast(VOCABULARY, tokenizer_file=path)),
@@ -781,9 +781,10 @@ def test_what_is_no_path_is_named(tiny, tmp_path, value, error):
 
 @KINDS
 def test_a_folder_that_there_is_not(kind, tmp_path):
-    for path in (tmp_path / "absent", VOCABULARY, "someone/a-model-of-the-hub"):
-        with pytest.raises(FileNotFoundError, match="there is no folder"):
-            kind.from_pretrained(path)
+    with pytest.raises(FileNotFoundError, match="absent: there is no such file or directory"):
+        kind.from_pretrained(tmp_path / "absent")
+    with pytest.raises(FileNotFoundError, match=r"vocab\.txt: is a file; a tokenizer is read from a folder"):
+        kind.from_pretrained(VOCABULARY)
     with pytest.raises(FileNotFoundError, match=r"no vocabulary file .*vocab\.txt"):
         kind.from_pretrained(folder_with(tmp_path / "empty", None))
     (tmp_path / "odd" / "vocab.txt").mkdir(parents=True)

@@ -131,7 +131,7 @@ def parse_header(source: Source) -> Header:
     path, size = source.path, source.size
     if size < LENGTH.size:
         raise CheckpointError(path, f"{size} bytes are too few for a safetensors file")
-    (length,) = LENGTH.unpack(source.read(0, LENGTH.size))
+    (length,) = LENGTH.unpack(source.read(0, LENGTH.size).tobytes())
     if length > min(LONGEST_HEADER, size - LENGTH.size):
         raise CheckpointError(path, f"the header's length {length} does not fit into the file's {size} bytes")
     content = parse_json(path, source.read(LENGTH.size, LENGTH.size + length).tobytes(), "the header")

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 
 import convbert_np
+from convbert_np.cli.checkpoints import add_convert, add_inspect
 from convbert_np.cli.codes import INTERRUPTED, MISUSED, OK
 from convbert_np.cli.selftest import add_selftest
 from convbert_np.cli.tokenizer import add_tokenize, add_train_vocab
@@ -49,4 +50,6 @@ def parser() -> argparse.ArgumentParser:
     add_selftest(commands)
     add_tokenize(commands)
     add_train_vocab(commands)
+    add_inspect(commands)
+    add_convert(commands)
     return top

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -25,11 +25,20 @@ LM_HEAD = "generator_lm_head.weight"
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.complex128))
 
 
+class Mismatch(NamedTuple):
+    """A parameter that a checkpoint holds in another shape than the model's."""
+
+    name: str
+    found: tuple[int, ...]
+    needed: tuple[int, ...]
+
+
 class LoadReport(NamedTuple):
-    """What a state dict lacked, and what it had too much."""
+    """What a state dict or a checkpoint lacked, had too much, or had in another shape."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
+    mismatched_keys: Sequence[Mismatch] = ()
 
 
 class ConvBertPreTrainedModel:
@@ -50,6 +59,16 @@ class ConvBertPreTrainedModel:
         self.check_config(config)
         self.config = copy.deepcopy(config)
         self.params: Tree = initialise(self.shapes(config), config, as_generator(seed, "seed"), as_dtype(dtype))
+
+    @classmethod
+    def assembled(cls, config: ConvBertConfig, make: Callable[[str, tuple[int, ...]], Any]) -> Self:
+        """The model whose parameters are make(name, shape), asked for one after the other in PyTorch's order."""
+        config.validate()
+        cls.check_config(config)
+        model = cls.__new__(cls)
+        model.config = copy.deepcopy(config)
+        model.params = unflatten({name: make(name, shape) for name, shape in cls.shapes(config).items()})
+        return model
 
     def __repr__(self) -> str:
         layers, size, number = self.config.num_hidden_layers, self.config.hidden_size, self.num_parameters()
@@ -148,29 +167,55 @@ class ConvBertPreTrainedModel:
     @classmethod
     def from_pretrained(
         cls,
-        directory: str | os.PathLike[str],
+        name_or_path: str | os.PathLike[str],
         dtype: Any = np.float32,
-        seed: int = 0,
+        seed: int | np.random.Generator = 0,
         config: ConvBertConfig | None = None,
-        **overrides: Any,
-    ) -> Self:
-        """The model in a directory of config.json and model.safetensors, as transformers' save_pretrained writes it.
+        *,
+        part: str = "discriminator",
+        ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        **more: Any,
+    ) -> Any:
+        """The model in a checkpoint: a directory, a file, or a repository's id.
 
-        Parameters that the file lacks (a new head) are drawn from `seed`, with a warning. `config` takes the place of
-        config.json; `overrides` go before its fields, and must be fields. Raises FileNotFoundError, TypeError, ValueError or
-        CheckpointError naming the file or the argument.
+        name_or_path  a directory with config.json and weights; the file of the weights, or the prefix of a TensorFlow 1 bundle;
+                      or an id like "user/name" of the Hugging Face Hub, which is downloaded (needs the extra `hub`)
+        dtype         float32 or float64, whatever the type in the file is
+        seed          for parameters that the checkpoint lacks, such as a new head; there is a warning that names them
+        config        takes the place of config.json
+        part          of a TensorFlow 1 bundle of the pre-training: "discriminator" (the released ConvBERT) or "generator"
+        ignore_mismatched_sizes  parameters of other shapes than the model's are drawn afresh, too, with a warning
+        output_loading_info      return (model, LoadReport) without warnings: missing, unexpected and mismatched names
+        more          fields of the configuration to change; for an id: revision, cache_dir, token, local_files_only, subfolder
+
+        Read are model.safetensors and pytorch_model.bin, in one file or in several, tf_model.h5, TensorFlow 1 bundles and .npz.
+        Nothing in a file is executed. Raises FileNotFoundError, TypeError, ValueError or CheckpointError naming the file or the
+        argument.
         """
         from convbert_np.checkpoints.pretrained import load_pretrained, warn_of  # files know the models, not the models files
 
-        model, report = load_pretrained(cls, directory, dtype, seed, config, **overrides)
-        warn_of(report, directory)
+        check_flag("output_loading_info", output_loading_info)
+        options = {"part": part, "ignore_mismatched_sizes": ignore_mismatched_sizes, **more}
+        model, report = load_pretrained(cls, name_or_path, dtype, seed, config, **options)
+        if output_loading_info:
+            return model, report
+        warn_of(report, name_or_path)
         return model
 
-    def save_pretrained(self, directory: str | os.PathLike[str]) -> None:
-        """Write config.json and model.safetensors into a directory; transformers' from_pretrained reads them."""
+    def save_pretrained(
+        self, directory: str | os.PathLike[str], format: str = "safetensors", max_shard_size: int | str = "5GB"
+    ) -> None:
+        """Write config.json and the weights into a directory; transformers' from_pretrained reads them.
+
+        format          "safetensors"; "torch", a pytorch_model.bin; "npz", which only this package and NumPy read
+        max_shard_size  larger weights are split into files of at most so many bytes; a number or "200MB"
+
+        Each file appears whole or not at all; weights of an earlier call are removed. A tied weight is stored once.
+        """
         from convbert_np.checkpoints.pretrained import save_pretrained
 
-        save_pretrained(self, directory)
+        save_pretrained(self, directory, format, max_shard_size)
 
     def astype(self, dtype: Any) -> Self:
         """A copy of this model whose parameters are of another dtype."""

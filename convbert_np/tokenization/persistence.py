@@ -31,16 +31,19 @@ class Tokenizer(Caller):
     """
 
     @classmethod
-    def from_pretrained(cls, directory: str | os.PathLike[str], **given: Any) -> Self:
-        """The tokenizer in a local folder; `given` are arguments of the constructor and go before those of the files.
+    def from_pretrained(cls, name_or_path: str | os.PathLike[str], **given: Any) -> Self:
+        """The tokenizer in a folder, or of a repository of the Hugging Face Hub such as "user/name" (needs the extra `hub`).
 
-        Read are vocab.txt, tokenizer_config.json, special_tokens_map.json and added_tokens.json; the fast class
+        `given` are arguments of the constructor and go before those of the files; for a repository also revision, cache_dir,
+        token, local_files_only and subfolder. Read are vocab.txt, tokenizer_config.json, special_tokens_map.json and added_tokens.json; the fast class
         takes everything but the settings from tokenizer.json if there is one (unless from_slow=True is given).
         Raises FileNotFoundError, ValueError or TypeError naming the file or the argument.
         """
-        directory = check_path(directory, "directory")
+        from convbert_np.checkpoints.hub import resolve, take_options  # only to download: models' files know the tokenizers
+
+        directory = resolve(check_path(name_or_path, "name_or_path"), "tokenizer", take_options(given))
         if not directory.is_dir():
-            raise FileNotFoundError(f"there is no folder {directory} to read a tokenizer from; nothing is downloaded")
+            raise FileNotFoundError(f"{directory}: is a file; a tokenizer is read from a folder")
         from_slow = check_flag(given.pop("from_slow", False), "from_slow")
         unknown = [name for name in given if name not in (*COMMON, *OF_EITHER_CLASS)]
         if unknown:

@@ -8,10 +8,15 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "tools"))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def reference():
+    """Nothing here runs without the reference."""
+    pytest.importorskip("transformers")
+
+
 @pytest.fixture(scope="module", params=["slow", "fast"])
 def sides(request):
     """The classes of one kind, ours and the reference's."""
-    pytest.importorskip("transformers")
     from tokenizer_compare import sides_of
 
     return sides_of(request.param)

@@ -14,7 +14,6 @@ import tokenizer_cases as cases
 from tokenizer_compare import Differences, made, outcome, sides_of, write_vocabulary
 from tokenizer_deliberate import Saved
 
-pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 STATE = [
     "vocab_size", "model_max_length", "padding_side", "truncation_side", "max_len_single_sentence", "model_input_names",

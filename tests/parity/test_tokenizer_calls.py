@@ -8,7 +8,6 @@ import pytest
 import tokenizer_cases as cases
 from tokenizer_compare import Differences, Tokenizers, outcome, sides_of
 
-pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 NO_LIMIT = int(1e30)
 STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")

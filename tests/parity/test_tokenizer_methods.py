@@ -7,7 +7,6 @@ import pytest
 import tokenizer_cases as cases
 from tokenizer_compare import Differences
 
-pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 NO_LIMIT = int(1e30)
 

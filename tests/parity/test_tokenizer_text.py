@@ -13,7 +13,6 @@ import pytest
 import tokenizer_cases as cases
 from tokenizer_compare import Differences, Sides, Tokenizers, obey, outcome, plain, sides_of, write_vocabulary
 
-pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 FULL = os.environ.get("CONVBERT_NP_FULL", "") not in ("", "0")
 PARTS = 68  # of 16,384 code points each
