@@ -103,8 +103,14 @@ def read_member(member: Member) -> np.ndarray:
     """The content of a stored member as a new array of bytes. Raises CheckpointError if its CRC-32 is wrong."""
     if member.deflated:
         raise ValueError(f"member: {member.name!r} is compressed; inflate reads it")
-    content = member.source.read(member.begin, member.end)
-    check_crc(member, zlib.crc32(content.data))
+    crc = 0
+
+    def add(block: np.ndarray) -> None:  # while the block is still in the processor's cache
+        nonlocal crc
+        crc = zlib.crc32(block.data, crc)
+
+    content = member.source.read(member.begin, member.end, add)
+    check_crc(member, crc)
     return content
 
 

@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,14 +58,24 @@ def load_pretrained(
     tensors = fitting_names(checkpoint, tensors, blank)
     report = compared(checkpoint, tensors, blank, ignore_mismatched_sizes)
     unfit = {mismatch.name for mismatch in report.mismatched_keys}
+    given = {name: tensors.get(name, tensors.get(blank.tied_name(name) or name)) for name in blank.named_parameters()}
+    with Readers() as readers:
+        values = {name: readers.submit(read_as, t, dtype) for name, t in given.items() if t is not None and name not in unfit}
 
-    def make(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        stored = tensors.get(name, tensors.get(blank.tied_name(name) or name))
-        if stored is None or name in unfit:
-            return initial_value(name, shape, config, rng).astype(dtype)
-        return read_as(stored, dtype)
+        def make(name: str, shape: tuple[int, ...]) -> np.ndarray:
+            return values[name].result() if name in values else initial_value(name, shape, config, rng).astype(dtype)
 
-    return cls.assembled(config, make), report
+        return cls.assembled(config, make), report
+
+
+class Readers(ThreadPoolExecutor):
+    """Threads that read tensors, a few at a time: most of the time the kernel copies. If one fails, the rest is dropped."""
+
+    def __init__(self) -> None:
+        super().__init__(min(4, os.cpu_count() or 1))
+
+    def __exit__(self, *raised: Any) -> None:
+        self.shutdown(cancel_futures=True)
 
 
 def under_our_names(checkpoint: Checkpoint, part: str = "discriminator") -> dict[str, StoredTensor]:
