@@ -33,7 +33,9 @@ def empty_bytes(count: int) -> np.ndarray:
     A large one is mapped here: NumPy would ask for huge pages, and where memory is in pieces the kernel then takes
     up to three times as long to load a model.
     """
-    return np.empty(count, np.uint8) if count < HUGE else np.frombuffer(mmap.mmap(-1, count), np.uint8)
+    if count < HUGE or not hasattr(mmap, "MAP_PRIVATE"):
+        return np.empty(count, np.uint8)
+    return np.frombuffer(mmap.mmap(-1, count, flags=mmap.MAP_PRIVATE), np.uint8)
 
 
 class Source:
