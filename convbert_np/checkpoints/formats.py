@@ -65,11 +65,20 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         if first is None:
             raise CheckpointError(found, f"is an index of none of {', '.join(SHARDED)} files")
         tensors, files = open_shards(found, OPENERS[first], has_names=first != TF2)
+        check_names(found, tensors)
         return Checkpoint(first, found, tuple(files), tensors)
     kind = format_of(found)
     tensors = OPENERS[kind](found)
+    check_names(found, tensors)
     files = tuple(dict.fromkeys(Path(tensor.path) for tensor in tensors.values())) or (found,)
     return Checkpoint(kind, found, files, tensors)
+
+
+def check_names(path: Path, tensors: dict[str, StoredTensor]) -> None:
+    """Raise CheckpointError for a name that cannot be shown: control characters in one could rewrite a terminal's lines."""
+    name = next((name for name in tensors if not name.isprintable()), None)
+    if name is not None:
+        raise CheckpointError(path, "its name has characters that cannot be printed", name)
 
 
 def weights_of(path: Path) -> Path:

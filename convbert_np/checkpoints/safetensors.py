@@ -22,7 +22,7 @@ import numpy as np
 
 from convbert_np.checkpoints.errors import CheckpointError
 from convbert_np.checkpoints.stored import BFLOAT16, MOST_AXES, Source, StoredTensor, contiguous, itemsize
-from convbert_np.checkpoints.strict_json import parse_json
+from convbert_np.checkpoints.strict_json import LONGEST_JSON, parse_json
 from convbert_np.files import atomic_write
 
 DTYPES = {  # in the order in which the official library lays out a file; NumPy's names, save bfloat16
@@ -44,7 +44,6 @@ DTYPES = {  # in the order in which the official library lays out a file; NumPy'
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 RANKS = {name: rank for rank, name in enumerate(DTYPES)}
 LENGTH = struct.Struct("<Q")
-LONGEST_HEADER = 100_000_000  # the official library's limit
 METADATA = "__metadata__"
 
 
@@ -132,8 +131,10 @@ def parse_header(source: Source) -> Header:
     if size < LENGTH.size:
         raise CheckpointError(path, f"{size} bytes are too few for a safetensors file")
     (length,) = LENGTH.unpack(source.read(0, LENGTH.size).tobytes())
-    if length > min(LONGEST_HEADER, size - LENGTH.size):
+    if length > size - LENGTH.size:
         raise CheckpointError(path, f"the header's length {length} does not fit into the file's {size} bytes")
+    if length > LONGEST_JSON:  # before it is read
+        raise CheckpointError(path, f"the header of {length} bytes is longer than {LONGEST_JSON:,}: no model has so many tensors")
     content = parse_json(path, source.read(LENGTH.size, LENGTH.size + length).tobytes(), "the header")
     metadata = content.pop(METADATA, {})
     if not is_string_dict(metadata):

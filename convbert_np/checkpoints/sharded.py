@@ -15,9 +15,10 @@ from typing import Any
 
 from convbert_np.checkpoints.errors import CheckpointError
 from convbert_np.checkpoints.stored import StoredTensor
-from convbert_np.checkpoints.strict_json import parse_json
+from convbert_np.checkpoints.strict_json import LONGEST_JSON, parse_json
 
-LONGEST_INDEX = 100_000_000
+LONGEST_NAME = 255  # bytes, of a file
+MOST_SHARDS = 256  # they stay open, and a process may have few open files
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1, "": 1}
 SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]I?B|B|)\s*", re.IGNORECASE)
 
@@ -25,8 +26,8 @@ SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]I?B|B|)\s*", re.IGNORECASE)
 def read_weight_map(path: str | os.PathLike[str]) -> dict[str, str]:
     """Tensor to file, of an index. Raises CheckpointError for a file name that is more than a name, so leads elsewhere."""
     path = Path(path)
-    if path.stat().st_size > LONGEST_INDEX:
-        raise CheckpointError(path, f"is longer than {LONGEST_INDEX:,} bytes")
+    if path.stat().st_size > LONGEST_JSON:
+        raise CheckpointError(path, f"is longer than {LONGEST_JSON:,} bytes")
     weight_map = parse_json(path, path.read_bytes().lstrip(), "the index").get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointError(path, "has no weight_map from tensors to files")
@@ -38,7 +39,9 @@ def read_weight_map(path: str | os.PathLike[str]) -> dict[str, str]:
 
 def is_plain_name(file: str) -> bool:
     """Whether a string is the name of a file and leads into no other directory."""
-    return bool(file) and file not in (".", "..") and file.isprintable() and not any(c in file for c in "/\\:")
+    if file in ("", ".", "..") or not file.isprintable() or any(c in file for c in "/\\:"):
+        return False
+    return len(file.encode()) <= LONGEST_NAME
 
 
 def shard_names(path: str | os.PathLike[str]) -> list[str]:
@@ -58,7 +61,12 @@ def open_shards(
     path = Path(path)
     weight_map = read_weight_map(path)
     tensors: dict[str, StoredTensor] = {}
-    files = [path.parent / file for file in shard_names(path)]
+    listed: dict[str, list[str]] = {}
+    for name, where in weight_map.items():
+        listed.setdefault(where, []).append(name)
+    if len(listed) > MOST_SHARDS:
+        raise CheckpointError(path, f"names {len(listed)} files; {MOST_SHARDS} are allowed")
+    files = [path.parent / file for file in listed]
     for file in files:
         if not file.is_file():
             raise CheckpointError(path, f"there is no file {file.name}, which the index names")
@@ -66,7 +74,7 @@ def open_shards(
         twice = next((name for name in found if name in tensors), None)
         if twice is not None:
             raise CheckpointError(path, f"is in {Path(tensors[twice].path).name} and in {file.name}", twice)
-        absent = next((name for name, where in weight_map.items() if where == file.name and name not in found), None)
+        absent = next((name for name in listed[file.name] if name not in found), None)
         if absent is not None and has_names:
             raise CheckpointError(path, f"is not in {file.name}, where the index says it is", absent)
         tensors |= found

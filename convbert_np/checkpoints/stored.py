@@ -155,4 +155,4 @@ def shaped(path: str | os.PathLike[str], name: str, values: np.ndarray, code: np
 
 def bfloat16_to_float32(halves: np.ndarray) -> np.ndarray:
     """The float32 numbers whose upper 16 bits are given as uint16; exact."""
-    return np.left_shift(halves, 16, dtype=np.uint32).view(np.float32)
+    return np.asarray(np.left_shift(halves, 16, dtype=np.uint32)).view(np.float32)  # of one number NumPy makes no array

@@ -1,4 +1,8 @@
-"""JSON as a file of a checkpoint may hold it: an object, no key twice, no value that is no JSON, Unicode text only."""
+"""JSON as a file of a checkpoint may hold it: an object, no key twice, no value that is no JSON, Unicode text only.
+
+A short text can need much memory: "[]," makes a list of 64 bytes. So both its length and the number of its values are limited, to
+what 25,000 tensors take; the largest ConvBERT has 300.
+"""
 
 import json
 import os
@@ -6,11 +10,17 @@ from typing import Any
 
 from convbert_np.checkpoints.errors import CheckpointError
 
+LONGEST_JSON = 10_000_000
+MOST_VALUES = 200_000
+
 
 def parse_json(path: str | os.PathLike[str], text: bytes, what: str) -> dict[str, Any]:
     """The JSON object in a text that begins with "{". Raises CheckpointError that says `what` ("the header") is wrong."""
     if not text.startswith(b"{"):
         raise CheckpointError(path, f"{what} does not begin with '{{'")
+    if len(text) > LONGEST_JSON or sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        reason = f"is longer than {LONGEST_JSON:,} bytes, or has more than {MOST_VALUES:,} values"
+        raise CheckpointError(path, f"{what} {reason}: no model has so many tensors")
     try:
         return json.loads(text.decode(), object_pairs_hook=unique_keys, parse_constant=refuse_constant)
     except RecursionError:

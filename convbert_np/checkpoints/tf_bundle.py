@@ -43,6 +43,7 @@ UNREAD = "object"
 LARGEST_INDEX = 1 << 20  # the base model's with its optimizer's slots takes 60 KB
 LARGEST_STATE = 1 << 16
 MOST_SHARDS = 256
+LONGEST_NAME = 200  # bytes, of a bundle; the endings of its files come to it
 SLOT = re.compile(r"(.*/)?(adam_[mv]|Adam(_[0-9]+)?|global_step|beta[12]_power(_[0-9]+)?)", re.DOTALL)
 
 
@@ -114,7 +115,7 @@ def named_in(directory: Path) -> Path:
     if match is None:
         raise CheckpointError(state, 'has no line of the form model_checkpoint_path: "model.ckpt-1"')
     name = match[1].decode("utf-8", "replace").removeprefix(f"{directory.absolute()}{os.sep}")
-    if not name.isprintable() or name in ("", ".", "..") or {*name} & {*"/\\:\ufffd"}:
+    if not name.isprintable() or name in ("", ".", "..") or {*name} & {*"/\\:\ufffd"} or len(match[1]) > LONGEST_NAME:
         reason = f"names {name!r:.200}, which is not the plain name of a checkpoint in this directory; only that is followed"
         raise CheckpointError(state, f"{reason}. Give the path of the checkpoint itself")
     return directory / name

@@ -37,6 +37,7 @@ ITEM_SIZES = {
 }  # fmt: skip
 WRAPPERS = ("state_dict", "model_state_dict", "model")
 LONGEST_KEY = 100
+MOST_TENSORS = 20_000  # in one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,8 @@ def state_dict(path: Path, content: Any) -> dict[str, Tensor]:
     inner = next((content[key] for key in WRAPPERS if has_tensors(content.get(key))), content)
     if inner and not has_tensors(inner):
         raise CheckpointError(path, f"holds no tensors by name; its first entries are {list(inner)[:5]!r:.200}")
+    if len(inner) > MOST_TENSORS:
+        raise CheckpointError(path, f"has {len(inner)} entries; {MOST_TENSORS} are allowed")
     for name, value in inner.items():
         if type(value) is Tensor and not isinstance(name, str):
             raise CheckpointError(path, f"a tensor's name is the number {name}, not a text")
