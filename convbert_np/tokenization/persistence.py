@@ -35,9 +35,9 @@ class Tokenizer(Caller):
         """The tokenizer in a folder, or of a repository of the Hugging Face Hub such as "user/name" (needs the extra `hub`).
 
         `given` are arguments of the constructor and go before those of the files; for a repository also revision, cache_dir,
-        token, local_files_only and subfolder. Read are vocab.txt, tokenizer_config.json, special_tokens_map.json and added_tokens.json; the fast class
-        takes everything but the settings from tokenizer.json if there is one (unless from_slow=True is given).
-        Raises FileNotFoundError, ValueError or TypeError naming the file or the argument.
+        token, local_files_only and subfolder. Read are vocab.txt, tokenizer_config.json, special_tokens_map.json and
+        added_tokens.json; the fast class takes everything but the settings from tokenizer.json if there is one (unless
+        from_slow=True is given). Raises FileNotFoundError, ValueError or TypeError naming the file or the argument.
         """
         from convbert_np.checkpoints.hub import resolve, take_options  # only to download: models' files know the tokenizers
 
