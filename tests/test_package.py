@@ -16,6 +16,7 @@ ROOMS = [
     "tree",
     "files",
     "progress",
+    "blocks",
     "ops",
     "config",
     "names",

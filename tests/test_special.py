@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convbert_np.ops import special
-from convbert_np.ops.special import erf, erfc, in_blocks, normal_cdf, normal_cdf_and_pdf, normal_pdf
+from convbert_np.ops.special import erf, erfc, normal_cdf, normal_cdf_and_pdf, normal_pdf
 
 PRECISIONS = ["float32", "float64"]
 FUNCTIONS = [erf, erfc, normal_cdf, normal_pdf]
@@ -152,34 +152,6 @@ def test_the_pair_is_the_two_functions():
 def test_other_dtypes_are_refused(function, dtype):
     with pytest.raises(TypeError, match=f"float32, float64 or complex128, got dtype {dtype}"):
         function(np.ones(3, dtype=dtype))
-
-
-def test_blocks_change_nothing(monkeypatch):
-    """Several blocks, a last partial one, and arrays that are not contiguous."""
-    x = np.random.default_rng(0).normal(size=(23, 57))
-    whole = erf(x)
-    monkeypatch.setattr(special, "_BLOCK_BYTES", 800)
-    assert np.allclose(erf(x), whole, rtol=1e-15, atol=0)
-    assert erf(x.astype(np.float32)).dtype == np.float32
-    assert np.allclose(erf(x.T), whole.T, rtol=1e-15, atol=0)
-    assert np.allclose(erf(x[::-2, 1::3]), whole[::-2, 1::3], rtol=1e-15, atol=0)
-    assert np.array_equal(in_blocks(lambda a, b: a - 2 * b, x.T, x.T**2), x.T - 2 * x.T**2)
-
-
-def test_blocks_are_used_for_plain_large_arrays_only(monkeypatch):
-    monkeypatch.setattr(special, "_BLOCK_BYTES", 80)
-    sizes = []
-
-    def record(x):
-        sizes.append(x.size)
-        return x
-
-    class Other(np.ndarray):
-        pass
-
-    in_blocks(record, np.ones((5, 5)))
-    in_blocks(record, np.ones((5, 5)).view(Other))
-    assert sizes == [10, 10, 5, 25]
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

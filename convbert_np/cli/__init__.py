@@ -5,6 +5,7 @@ written; 130 interrupted.
 """
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,9 +13,11 @@ from collections.abc import Sequence
 import convbert_np
 from convbert_np.cli.checkpoints import add_convert, add_inspect
 from convbert_np.cli.codes import INTERRUPTED, MISUSED, OK
+from convbert_np.cli.doctor import add_doctor
+from convbert_np.cli.kernels import choose_kernels, restart_with
 from convbert_np.cli.selftest import add_selftest
 from convbert_np.cli.tokenizer import add_tokenize, add_train_vocab
-from convbert_np.cli.trace import add_trace
+from convbert_np.cli.trace import add_trace, run_trace
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.showwarning = lambda message, *rest, **more: print(f"convbert-np: warning: {message}", file=sys.stderr)
+            is_heavy = parsed.command is run_trace and parsed.model is not None
+            if is_heavy and (variables := choose_kernels(os.environ, arguments)):
+                restart_with(variables)  # returns only if the system refuses
             return parsed.command(parsed)
     except BrokenPipeError:
         sys.stderr.close()
@@ -52,4 +58,5 @@ def parser() -> argparse.ArgumentParser:
     add_train_vocab(commands)
     add_inspect(commands)
     add_convert(commands)
+    add_doctor(commands)
     return top

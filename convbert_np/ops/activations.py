@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from convbert_np.blocks import in_blocks
 from convbert_np.ops.special import (
-    in_blocks,
+    folded_normal,
     magnitude,
     normal_cdf,
     normal_cdf_and_pdf,
@@ -76,14 +77,19 @@ def _lookup(name):
 
 
 def gelu(x):
-    """x Phi(x)"""
-    return x * normal_cdf(x)
+    """x Phi(x), as max(x, 0) - |x| Phi(-|x|)"""
+    a, _, tail = folded_normal(x)
+    tail *= a
+    return (np.maximum(x, 0) if np.isrealobj(x) else (x + magnitude(x)) / 2) - tail
 
 
 def gelu_derivative(x):
     """Phi(x) + x phi(x)"""
-    cdf, pdf = normal_cdf_and_pdf(x)
-    return cdf + x * pdf
+    _, gaussian, tail = folded_normal(x)
+    gaussian *= 1 / math.sqrt(2 * math.pi)
+    gaussian *= x
+    gaussian += unfold_tail(x, tail)
+    return gaussian
 
 
 def gelu_10(x):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from convbert_np.ops.linear import linear, linear_backward
-from convbert_np.ops.separable_conv import taps
+from convbert_np.ops.separable_conv import windows
 from convbert_np.ops.softmax import softmax, softmax_backward
 from convbert_np.tree import Tree
 
@@ -26,10 +26,8 @@ def span_dynamic_conv(q, span_key, v, weight, bias, num_heads):
     rows, _ = linear(t, weight, bias)  # (2)
     logits = rows.reshape(*rows.shape[:2], num_heads, -1)
     dynamic_kernel, _ = softmax(logits)  # (3)
-    v_heads, conv_heads = by_head(v, num_heads), np.zeros_like(by_head(v, num_heads))
-    for j, here, there in taps(v.shape[1], logits.shape[-1]):
-        conv_heads[:, here] += dynamic_kernel[:, here, :, j, None] * v_heads[:, there]  # (4)
-    conv = conv_heads.reshape(v.shape)
+    v_windows = windows(by_head(v, num_heads), logits.shape[-1])  # (B, S, N, d, K)
+    conv = np.matmul(v_windows, dynamic_kernel[..., None]).reshape(v.shape)  # (4)
     cache = {"q": q, "span_key": span_key, "v": v, "weight": weight, "bias": bias}
     return conv, cache | {"t": t, "logits": logits, "dynamic_kernel": dynamic_kernel, "conv": conv}
 
@@ -37,11 +35,11 @@ def span_dynamic_conv(q, span_key, v, weight, bias, num_heads):
 def span_dynamic_conv_backward(dconv, cache, ddynamic_kernel=None) -> Tree:
     """Adjoint of `span_dynamic_conv`. `ddynamic_kernel` is what else the loss takes from the kernels, an output of the model."""
     kernel, v = cache["dynamic_kernel"], cache["v"]
-    v_heads, dconv_heads = by_head(v, kernel.shape[2]), by_head(dconv, kernel.shape[2])
-    dv_heads, dkernel = np.zeros_like(v_heads), np.zeros_like(kernel)
-    for j, here, there in taps(v.shape[1], kernel.shape[-1]):
-        dv_heads[:, there] += kernel[:, here, :, j, None] * dconv_heads[:, here]  # (4)
-        dkernel[:, here, :, j] = np.einsum("bsnd,bsnd->bsn", dconv_heads[:, here], v_heads[:, there])  # (4)
+    num_heads, num_taps = kernel.shape[2:]
+    dconv_heads, v_heads = by_head(dconv, num_heads), by_head(v, num_heads)
+    dkernel = np.matmul(dconv_heads[..., None, :], windows(v_heads, num_taps))[..., 0, :]  # (4)
+    readers = np.ascontiguousarray(taps_that_read(kernel))
+    dv = np.matmul(windows(dconv_heads, num_taps), readers[..., None]).reshape(v.shape)  # (4)
     if ddynamic_kernel is not None:
         dkernel += ddynamic_kernel
     dlogits = softmax_backward(dkernel, {"y": kernel, "axis": -1})["x"]  # (3)
@@ -50,9 +48,18 @@ def span_dynamic_conv_backward(dconv, cache, ddynamic_kernel=None) -> Tree:
     dt = grads["x"]
     return {
         "q": dt * cache["span_key"], "span_key": dt * cache["q"],  # (1)
-        "v": dv_heads.reshape(v.shape), "weight": grads["weight"], "bias": grads["bias"],
+        "v": dv, "weight": grads["weight"], "bias": grads["bias"],
         "t": dt, "logits": dlogits, "dynamic_kernel": dkernel, "conv": dconv,
     }  # fmt: skip
+
+
+def taps_that_read(kernel):
+    """By which tap each position is read from around it: entry j of position s is tap K-1-j of position s + j - (K-1)/2.
+
+    kernel (B, S, N, K) -> (B, S, N, K). With these weights the adjoint of (4) is a sum over a window, as (4) is.
+    """
+    around = windows(kernel, kernel.shape[-1])  # (B, S, N, tap, j)
+    return np.diagonal(around[..., ::-1, :], axis1=-2, axis2=-1)
 
 
 def by_head(x, num_heads):

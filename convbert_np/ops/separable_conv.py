@@ -1,25 +1,22 @@
 """One-dimensional convolution in two cheap steps: along the sequence per channel, then across channels per position."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from convbert_np.ops.linear import linear, linear_backward
 from convbert_np.tree import Tree
 
 
-def taps(length: int, num_taps: int) -> Iterator[tuple[int, slice, slice]]:
-    """For each tap j of a centred window: j, the positions that have a neighbour there, and those neighbours.
+def windows(x, num_taps):
+    """What a centred window of K = num_taps positions sees from every position: (B, S, ...) -> (B, S, ..., K).
 
-    Tap j of position s looks at position s + j - (K-1)/2. Positions outside the sequence count as zero, so they are left out
-    of the sums: no padded copy is needed.
+    Entry j of position s is x_{s + j - (K-1)/2}, and 0 outside of the sequence. All but the padded copy is a view: no number is
+    copied K times.
     """
-    for j in range(num_taps):
-        offset = j - (num_taps - 1) // 2
-        if abs(offset) < length:
-            here = slice(max(0, -offset), length - max(0, offset))
-            there = slice(max(0, offset), length - max(0, -offset))
-            yield j, here, there
+    batch, length, *channels = x.shape
+    half = (num_taps - 1) // 2
+    padded = np.zeros_like(x, shape=(batch, length + num_taps - 1, *channels))
+    padded[:, half : half + length] = x
+    return np.lib.stride_tricks.sliding_window_view(padded, num_taps, axis=1)
 
 
 def depthwise_conv(x, weight):
@@ -31,20 +28,18 @@ def depthwise_conv(x, weight):
     Cache  : x, weight, y.
     Source : torch.nn.Conv1d(groups=H, bias=False), a cross-correlation: the filter is not flipped.
     """
-    y = np.zeros_like(x)
-    for j, here, there in taps(x.shape[1], weight.shape[-1]):
-        y[:, here] += x[:, there] * weight[:, 0, j]  # (1)
+    by_tap = np.ascontiguousarray(weight[:, 0].T)  # (K, H)
+    y = np.einsum("bshj,jh->bsh", windows(x, len(by_tap)), by_tap)  # (1)
     return y, {"x": x, "weight": weight, "y": y}
 
 
 def depthwise_conv_backward(dy, cache) -> Tree:
-    """Adjoint of `depthwise_conv`: each tap carries the gradient back to the neighbour that it read."""
+    """Adjoint of `depthwise_conv`: x_s is read by the positions around it, by the one j - (K-1)/2 before it with tap j."""
     x, weight = cache["x"], cache["weight"]
-    dx, dweight = np.zeros_like(x), np.zeros_like(weight)
-    for j, here, there in taps(x.shape[1], weight.shape[-1]):
-        dx[:, there] += dy[:, here] * weight[:, 0, j]  # (1)
-        dweight[:, 0, j] = np.einsum("bsh,bsh->h", dy[:, here], x[:, there])  # (1)
-    return {"x": dx, "weight": dweight, "y": dy}
+    flipped = np.ascontiguousarray(weight[:, 0, ::-1].T)  # (K, H)
+    dx = np.einsum("bshj,jh->bsh", windows(dy, len(flipped)), flipped)  # (1)
+    dweight = np.einsum("bsh,bshj->jh", dy, windows(x, len(flipped))).T[:, None]  # (1)
+    return {"x": dx, "weight": np.ascontiguousarray(dweight), "y": dy}
 
 
 def pointwise_conv(x, weight):

@@ -14,10 +14,10 @@ derivatives (a tiny imaginary part): the case is chosen by the real part, and al
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+
+from convbert_np.blocks import in_blocks
 
 # Printed by tests/tools/fit_erf.py. Highest power first.
 _TABLES: dict[str, dict[str, tuple[float, ...]]] = {
@@ -92,7 +92,6 @@ _TABLES: dict[str, dict[str, tuple[float, ...]]] = {
     },
 }
 
-_BLOCK_BYTES = 1 << 18  # a block and its few temporaries fit into a core's second-level cache
 _FARTHEST = 40.0  # exp(-40^2/2) is zero in float64
 
 
@@ -142,22 +141,16 @@ def normal_cdf_and_pdf(x):
         return unfold_tail(x, tail), gaussian * (1 / math.sqrt(2 * math.pi))
 
 
-def in_blocks(function: Callable[..., Any], *arrays: Any) -> Any:
-    """function(*arrays) for an elementwise function and arrays of one shape, computed block by block.
+def folded_normal(x):
+    """a = |x| (at most 40), exp(-a^2/2) and Phi(-a), of which gelu and its derivative are made.
 
-    A chain of elementwise steps over a large array spends its time on memory; over blocks that stay in the
-    cache it takes half as long. Anything but a plain NumPy array (an accelerator's array, a scalar) is
-    computed in one piece. Returns an array with the shape and dtype of the first.
+    In float32 a^2 is simply rounded, for that is half of the work: an error of 1e-6 of a Phi(-a) of 1e-9, and of 5e-6 of one
+    of 1e-38, far below the rounding of anything that is added to it.
     """
-    size = _BLOCK_BYTES // arrays[0].dtype.itemsize
-    if arrays[0].size <= size or any(type(array) is not np.ndarray for array in arrays):
-        return function(*arrays)
-    flat = [array.reshape(-1) for array in arrays]
-    result = np.empty_like(flat[0])
-    for start in range(0, result.size, size):
-        block = slice(start, start + size)
-        result[block] = function(*(array[block] for array in flat))
-    return result.reshape(arrays[0].shape)
+    tables = _tables(x)
+    a = np.minimum(magnitude(x), _FARTHEST)
+    gaussian = np.exp(a * a * -0.5) if a.dtype == np.float32 else _exp_minus_square(a, 0.5)
+    return a, gaussian, gaussian * _scaled_tail(a, tables)
 
 
 def magnitude(x):

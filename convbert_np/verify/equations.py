@@ -42,8 +42,10 @@ def sources(room: str) -> Iterator[tuple[str, str]]:
 
 
 def of_module(module: str, source: str) -> Iterator[Equation]:
-    """The equations of one module."""
-    functions = {node.name: node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)}
+    """The equations of one module. The lines of a function within a function are the outer one's."""
+    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
+    inner = {node for outer in found for node in ast.walk(outer) if node is not outer and isinstance(node, ast.FunctionDef)}
+    functions = {node.name: node for node in found if node not in inner}
     for name, node in functions.items():
         texts = numbered(ast.get_docstring(node) or "")
         backward = tagged(source, functions[f"{name}_backward"]) if f"{name}_backward" in functions else {}

@@ -106,37 +106,11 @@ PROOFS = {
     ),
     "The axis has one entry: the first is the last.": (
         "ops/losses.py:cross_entropy:index:bb36a1",
-        "ops/separable_conv.py:depthwise_conv:index:785abc",
-        "ops/separable_conv.py:depthwise_conv_backward:index:729c39",
-        "ops/separable_conv.py:depthwise_conv_backward:index:f473d9",
         "ops/separable_conv.py:pointwise_conv:index:4140ad",
         "ops/separable_conv.py:pointwise_conv_backward:index:1764d6",
         "ops/separable_conv.py:separable_conv:index:182048",
     ),
     "exp(-0) = exp(0).": ("ops/losses.py:binary_cross_entropy_with_logits:comparison:29bd7c",),
-    "K is odd: (K-1)//2 = K//2.": (
-        "ops/separable_conv.py:taps:drop-term:6d1ce5",
-        "ops/separable_conv.py:taps:constant:ed9b8b",
-    ),
-    "At a distance of the sequence's length both slices are empty.": ("ops/separable_conv.py:taps:comparison:c83d51",),
-    "A slice that ends one beyond the end ends at the end.": (
-        "ops/separable_conv.py:taps:constant:114bcb",
-        "ops/separable_conv.py:taps:constant:8e061d",
-    ),
-    "The size of the blocks, and whether there are any, changes the time only: the function is elementwise.": (
-        "ops/special.py:module:constant:c3dc9b",
-        "ops/special.py:module:constant:7aea53",
-        "ops/special.py:module:constant:81b087",
-        "ops/special.py:in_blocks:drop-term:2d51db",
-        "ops/special.py:in_blocks:comparison:279658",
-        "ops/special.py:in_blocks:index:b4c2e6",
-        "ops/special.py:in_blocks:index:c6c49a",
-    ),
-    "All arrays have one shape and one dtype.": (
-        "ops/special.py:in_blocks:index:7a7462",
-        "ops/special.py:in_blocks:index:36b547",
-    ),
-    "Every entry is overwritten.": ("ops/special.py:in_blocks:sibling:43f2ea",),
     "exp(-a^2/2) is zero at 40 already, and P/Q is finite beyond.": (
         "ops/special.py:module:constant:994b2b",
         "ops/special.py:_twice_tail:operator:669095",
