@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 17  # a block and its few temporaries fit into a core's second-level cache
-SHARE_BYTES = 1 << 19  # less work than this is not worth another thread
+BLOCK_BYTES = 1 << 19  # large enough that threads seldom wait for each other, small enough for a second-level cache
+SHARE_BYTES = 1 << 20  # less work than this is not worth another thread
 
 
 def in_blocks(function: Callable[..., Any], *arrays: Any) -> Any:

@@ -70,7 +70,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     kind = format_of(found)
     tensors = OPENERS[kind](found)
     check_names(found, tensors)
-    files = tuple(dict.fromkeys(Path(tensor.path) for tensor in tensors.values())) or (found,)
+    files = tuple(map(Path, dict.fromkeys(tensor.path for tensor in tensors.values()))) or (found,)
     return Checkpoint(kind, found, files, tensors)
 
 

@@ -27,7 +27,7 @@ from convbert_np.checkpoints.opcodes import LONGEST_PICKLE
 from convbert_np.checkpoints.stored import BFLOAT16, Source, StoredTensor, contiguous, shaped
 from convbert_np.checkpoints.torch_legacy import open_legacy
 from convbert_np.checkpoints.torch_tensors import Records, Storage, Tensor, extent, is_contiguous, state_dict
-from convbert_np.checkpoints.unpickle import check_pickle, unpickle
+from convbert_np.checkpoints.unpickle import Instruction, check_pickle, unpickle
 
 
 def open_torch(path: str | os.PathLike[str]) -> dict[str, StoredTensor]:
@@ -66,10 +66,11 @@ def open_zip(source: Source) -> dict[str, StoredTensor]:
         raise CheckpointError(source.path, f"has the byte order {order.decode('ascii', 'replace')!r}; only 'little' is read")
     data = memoryview(small_member(members[f"{root}/data.pkl"], b"", LONGEST_PICKLE))
     records = Records(source.path)
-    end = check_pickle(source.path, data, 0, records.table)
+    kept: list[Instruction] = []
+    end = check_pickle(source.path, data, 0, records.table, kept=kept)
     if end != len(data):
         raise CheckpointError(source.path, f"{len(data) - end} bytes follow the STOP of data.pkl")
-    content = unpickle(source.path, data, 0, records.table, records.storage)
+    content = unpickle(source.path, data, 0, records.table, records.storage, kept)
     regions = {key: zip_region(source, members, root, storage) for key, storage in records.storages.items()}
     return stored_tensors(source, state_dict(source.path, content), regions)
 

@@ -37,13 +37,22 @@ class Global:
     build: Build | None
 
 
+Instruction = tuple[int, str, Any]
+
+
 def check_pickle(
-    path: Path, data: memoryview, begin: int, allowed: Mapping[Name, Build | None], most: int = MOST_INSTRUCTIONS
+    path: Path,
+    data: memoryview,
+    begin: int,
+    allowed: Mapping[Name, Build | None],
+    most: int = MOST_INSTRUCTIONS,
+    kept: list[Instruction] | None = None,
 ) -> int:
     """Read the pickle that begins at a byte of `data`, build nothing, and return the place behind it.
 
     allowed  the table of globals: (module, name) to the function that REDUCE calls with the arguments, or None
     most     how many instructions there may be
+    kept     a list that gets the instructions, for `unpickle`
 
     Raises CheckpointError for an opcode or a global that is not allowed, for a text that is no UTF-8, and for lengths
     that `data` does not hold.
@@ -51,7 +60,10 @@ def check_pickle(
     recent: list[Any] = []  # the texts that the last instructions pushed
     memo: dict[int, Any] = {}
     place = begin
-    for place, name, argument in instructions(path, data, begin, most):
+    for instruction in instructions(path, data, begin, most):
+        place, name, argument = instruction
+        if kept is not None:
+            kept.append(instruction)
         if (name == "PROTO") != (place == begin) or (name == "PROTO" and not 2 <= argument <= 5):
             raise CheckpointError(path, f"the pickle at byte {begin} does not begin with one of the protocols 2 to 5")
         if name in MEMOIZING:
@@ -77,18 +89,24 @@ def check_global(path: Path, name: Name, allowed: Mapping[Name, Build | None]) -
 
 
 def unpickle(
-    path: Path, data: memoryview, begin: int, allowed: Mapping[Name, Build | None], persistent: Build | None = None
+    path: Path,
+    data: memoryview,
+    begin: int,
+    allowed: Mapping[Name, Build | None],
+    persistent: Build | None = None,
+    kept: list[Instruction] | None = None,
 ) -> Any:
     """Run the pickle that begins at a byte of `data`, which `check_pickle` has accepted, and return what it makes.
 
     persistent  makes the object that BINPERSID asks for from its tuple; None: there are none
+    kept        the instructions, if `check_pickle` has kept them
 
     Of an OrderedDict comes a dict; what BUILD would give it as attributes is dropped. Raises CheckpointError if
     the stack or the memo lacks what an instruction needs, or holds something else; `persistent` and the functions of the
     table may raise it too.
     """
     machine = Machine(path, allowed, persistent)
-    for place, name, argument in instructions(path, data, begin):
+    for place, name, argument in instructions(path, data, begin) if kept is None else kept:
         machine.place = place
         machine.name = name
         if name in PUSHED:

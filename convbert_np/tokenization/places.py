@@ -68,16 +68,21 @@ class PieceLengths:
         within a word; with "##" none can, for punctuation is split off.
         """
         prefix, vocabulary = model.prefix, model.vocabulary
-        lengths = np.zeros(2 * len(vocabulary) + 1, np.intp)
-        continues = np.zeros(len(lengths), bool)
+        most = 2 * len(vocabulary)
+        lengths, continues = np.zeros(most + 1, np.intp), np.zeros(most + 1, bool)
         if any(map(is_punctuation, prefix)):
-            counts = Counter(vocabulary.values())
-            unsure = {*added, vocabulary[model.unk_token]}
-            for token, number in vocabulary.items():
-                if 0 <= number < len(lengths) - 1 and number not in unsure and counts[number] == 1:
-                    continues[number] = token.startswith(prefix) and token != prefix
-                    lengths[number] = len(token) - len(prefix) * continues[number]
+            unsure = {*added, vocabulary[model.unk_token], *repeated(vocabulary.values())}
+            known = {number: token for token, number in vocabulary.items() if 0 <= number < most and number not in unsure}
+            numbers = list(known)
+            continues[numbers] = [token.startswith(prefix) and token != prefix for token in known.values()]
+            lengths[numbers] = list(map(len, known.values())) - len(prefix) * continues[numbers]
         return cls(lengths, continues)
+
+
+def repeated(numbers: Iterable[int]) -> set[int]:
+    """The numbers that occur more than once."""
+    numbers = list(numbers)
+    return set() if len(set(numbers)) == len(numbers) else {n for n, count in Counter(numbers).items() if count > 1}
 
 
 class Chunks:
