@@ -145,5 +145,7 @@ class Caller(RowMaker):
         """Every stage that a text goes through and every candidate that WordPiece looks up; to be printed, or shown in Jupyter.
 
         max_words  how many words are printed, None for all; see `explain.explain`
+
+        The special tokens that a call puts around a text, [CLS] and [SEP], are not among its words.
         """
         return explain(self, text, max_words)
