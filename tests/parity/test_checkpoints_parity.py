@@ -1,4 +1,4 @@
-"""What this package writes, loaded by transformers; run with 4.37.2 and, where CONVBERT_NP_OTHER_PYTHON names one, with another Python's."""
+"""What this package writes, loaded by transformers (4.37.2, and that of the Python CONVBERT_NP_OTHER_PYTHON if it names one)."""
 
 import json
 import os
