@@ -25,6 +25,7 @@ ROOMS = [
     "tokenization",
     "checkpoints",
     "data",
+    "training",
     "verify",
     "learn",
     "cli",

@@ -1,0 +1,1 @@
+"""Training: the optimizer, its schedule, the objectives of pre-training, and the loop."""
