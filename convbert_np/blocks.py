@@ -1,8 +1,8 @@
-"""Elementwise and row-wise work on large arrays: block by block, so that a block stays in a core's cache, on all cores.
+"""Elementwise work on large arrays: block by block, so that a block stays in a core's cache, on all cores.
 
 A chain of steps over a large array spends its time on memory, and NumPy works on one core. Here the whole chain runs over one
 block before it goes to the next, and the blocks are shared out over a few threads, for NumPy lets other threads run during a
-step. The numbers do not depend on the number of threads: every element, or row, is computed by itself.
+step. The numbers do not depend on the number of threads: every element is computed by itself.
 
 The plain form, function(*arrays), is what the tests compare with.
 """
@@ -17,44 +17,37 @@ from typing import Any
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 19  # large enough that threads seldom wait for each other, small enough for a second-level cache
+from convbert_np.memory import empty
+
+BLOCK_BYTES = 1 << 20  # a step over less takes no longer than to hand Python's lock to another thread
 SHARE_BYTES = 1 << 20  # less work than this is not worth another thread
 
 
 def in_blocks(function: Callable[..., Any], *arrays: Any) -> Any:
-    """function(*arrays) for an elementwise function and arrays of one shape; see `in_rows`."""
-    if not is_large(arrays):
-        return function(*arrays)
-    results = in_rows(function, *(array.reshape(-1, 1) for array in arrays))
-    if isinstance(results, tuple):
-        return tuple(result.reshape(arrays[0].shape) for result in results)
-    return results.reshape(arrays[0].shape)
+    """function(*arrays) for an elementwise function and arrays of one shape; an array, or a tuple of arrays.
 
-
-def in_rows(function: Callable[..., Any], *arrays: Any, axes: int = 1) -> Any:
-    """function(*arrays) for a function that treats every row by itself; an array or a tuple of arrays.
-
-    A row is what the last axes hold, `axes` of them; the arrays have the axes before these in common, and so have the
-    results. Small arrays, and anything but plain NumPy arrays (an accelerator's), are computed in one piece.
+    Small arrays, and anything but plain NumPy arrays (an accelerator's), are computed in one piece. The results lie in memory as
+    the first array does.
     """
     if not is_large(arrays):
         return function(*arrays)
-    leading = arrays[0].shape[: arrays[0].ndim - axes]
-    rows = [array.reshape(-1, *array.shape[array.ndim - axes :]) for array in arrays]
-    step = max(1, BLOCK_BYTES * len(rows[0]) // arrays[0].nbytes)
-    first = function(*(array[:step] for array in rows))
+    order = sorted(range(arrays[0].ndim), key=lambda axis: -arrays[0].strides[axis])
+    shape, back = [arrays[0].shape[axis] for axis in order], np.argsort(order)
+    flat = [array.transpose(order).reshape(-1) for array in arrays]
+    step = max(1, BLOCK_BYTES // arrays[0].itemsize)
+    first = function(*(array[:step] for array in flat))
     several = isinstance(first, tuple)
-    results = [np.empty((len(rows[0]), *part.shape[1:]), part.dtype) for part in (first if several else (first,))]
+    results = [empty((len(flat[0]),), part.dtype) for part in (first if several else (first,))]
 
     def fill(start: int, stop: int) -> None:
         for begin in range(start, stop, step):
             block = slice(begin, min(begin + step, stop))
-            parts = first if begin == 0 and block.stop == step else function(*(array[block] for array in rows))
+            parts = first if begin == 0 and block.stop == step else function(*(array[block] for array in flat))
             for result, part in zip(results, parts if several else (parts,), strict=True):
                 result[block] = part
 
-    share(fill, len(rows[0]), max(1, SHARE_BYTES * step // BLOCK_BYTES))
-    shaped = tuple(result.reshape(*leading, *result.shape[1:]) for result in results)
+    share(fill, len(flat[0]), max(1, SHARE_BYTES // arrays[0].itemsize))
+    shaped = tuple(result.reshape(shape).transpose(back) for result in results)
     return shaped if several else shaped[0]
 
 

@@ -14,6 +14,7 @@ from convbert_np.interface.cotangents import split_cotangents
 from convbert_np.interface.inputs import as_array, by_name, number_kinds, prepare, unpack
 from convbert_np.interface.output import ModelOutput
 from convbert_np.model.convbert import convbert, convbert_backward
+from convbert_np.model.keeping import everything, for_backward, outputs_alone
 from convbert_np.model.initialise import Shapes, body_shapes, initialise
 from convbert_np.ops.dropout import child
 from convbert_np.ops.losses import REDUCTIONS
@@ -22,6 +23,7 @@ from convbert_np.tree import Tree, flatten, unflatten
 Pair = tuple[Any, Any]  # a forward and its backward
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LM_HEAD = "generator_lm_head.weight"
+KEEP = {True: everything, "backward": for_backward, False: outputs_alone}
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.complex128))
 
 
@@ -257,7 +259,7 @@ class ConvBertPreTrainedModel:
         training: bool = False,
         rng: Any = None,
         *,
-        keep_cache: bool = True,
+        keep_cache: bool | str = True,
         reduction: str = "mean",
     ) -> Any:
         """Run the model; with `labels`, compute the loss too.
@@ -267,8 +269,9 @@ class ConvBertPreTrainedModel:
         the batch. The first argument may also be a list or tuple of arrays in this order, or a dict of all arguments.
 
         `training` switches dropout on; `rng` is a numpy Generator, a seed, or a tree of masks (the `.cache` of an earlier
-        training call repeats its masks). `keep_cache=False` forgets each layer's values when the layer is done; then there is
-        no backward. `reduction="none"` leaves the loss per label.
+        training call repeats its masks). `keep_cache` says what outlives the call: True, every named value; "backward", what
+        `backward` reads, which is enough to train; False, nothing, and there is no backward. `reduction="none"` leaves the
+        loss per label.
 
         Returns a ModelOutput, or with return_dict=False a tuple. Raises ValueError or TypeError naming the argument.
         """
@@ -288,7 +291,7 @@ class ConvBertPreTrainedModel:
         collect = ["dynamic_kernels", *(name for name, asked in wanted.items() if asked)]
         rng = options.generator()
         x, collected, body_cache = convbert(
-            inputs, self.body, self.config, child(rng, self.prefix[:-1]) if self.prefix else rng, collect, options.keep_cache
+            inputs, self.body, self.config, child(rng, self.prefix[:-1]) if self.prefix else rng, collect, KEEP[options.keep_cache]
         )
         results, cache = self.finish(x, labels, choices, rng, options.reduction)
         kernels = collected.pop("dynamic_kernels")
@@ -361,11 +364,12 @@ class ConvBertPreTrainedModel:
 
     def unfinish(self, direct: dict[str, Any], out: ModelOutput) -> Tree:
         """Adjoint of `finish`: the gradients of loss and head, and that of the last hidden states under "x"."""
-        dlogits = self.join(direct, out)
-        grads: Tree = {}
+        asked, grads = any(name in direct for name in self.outputs), {}
+        dlogits = self.join(direct, out) if asked or "loss" not in direct else None
         if "loss" in direct:
             grads = self.loss_pair[1](direct["loss"], out.cache)
-            dlogits = dlogits + grads.pop("logits")
+            of_loss = grads.pop("logits")
+            dlogits = of_loss if dlogits is None else dlogits + of_loss
         return self.head_pair[1](dlogits, out.cache) | grads
 
     def join(self, direct: dict[str, Any], out: ModelOutput) -> Any:
@@ -386,13 +390,14 @@ class Options(NamedTuple):
     return_dict: bool | None
     training: bool
     rng: Any
-    keep_cache: bool
+    keep_cache: bool | str
     reduction: str
 
     def resolve(self, config: ConvBertConfig) -> Options:
         """What the caller left open is as the configuration says."""
-        for name in ("training", "keep_cache"):
-            check_flag(name, getattr(self, name))
+        check_flag("training", self.training)
+        if not isinstance(self.keep_cache, bool | np.bool_) and self.keep_cache != "backward":
+            raise TypeError(f"keep_cache: must be True, False or 'backward', got {self.keep_cache!r}")
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"reduction: must be one of {REDUCTIONS}, got {self.reduction!r}")
         names = ("output_attentions", "output_hidden_states", "return_dict")

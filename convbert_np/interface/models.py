@@ -47,7 +47,7 @@ class ConvBertModel(ConvBertPreTrainedModel):
         training: bool = False,
         rng: Any = None,
         *,
-        keep_cache: bool = True,
+        keep_cache: bool | str = True,
     ) -> Any:
         """Run the model: as `ConvBertPreTrainedModel.__call__`, without labels."""
         given = by_name(input_ids, attention_mask, token_type_ids, position_ids, head_mask, inputs_embeds)
@@ -94,7 +94,9 @@ class ConvBertForMaskedLM(ConvBertPreTrainedModel):
         if self.tied:
             name = self.prefix + WORD_EMBEDDINGS
             top = flat.pop(LM_HEAD)
-            flat[name] = flat[name] + top if name in flat else top
+            if name in flat:
+                top += flat[name]
+            flat[name] = top
         return super().collect_gradients(flat, intermediates)
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,7 +211,7 @@ class ConvBertForQuestionAnswering(ConvBertPreTrainedModel):
         training: bool = False,
         rng: Any = None,
         *,
-        keep_cache: bool = True,
+        keep_cache: bool | str = True,
         reduction: str = "mean",
     ) -> Any:
         """Run the model: as `ConvBertPreTrainedModel.__call__`, with the two positions (B,) as labels.

@@ -6,6 +6,7 @@ from typing import Any
 from convbert_np.config import ConvBertConfig
 from convbert_np.model.embeddings import embeddings, embeddings_backward
 from convbert_np.model.encoder import encoder, encoder_backward
+from convbert_np.model.keeping import Keep, everything, outputs_alone
 from convbert_np.ops.dropout import child
 from convbert_np.ops.linear import linear, linear_backward
 from convbert_np.tree import Tree, select
@@ -13,19 +14,19 @@ from convbert_np.tree import Tree, select
 BODY_OUTPUTS = ("hidden_states", "attentions", "dynamic_kernels")
 
 
-def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, collect: Container[str] = (), keep_cache=True):
+def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, collect: Container[str] = (), keep: Keep = everything):
     r"""From ids to one vector per token.
 
         e       = embeddings(ids)                                                       (1)
         x_0     = e W^T + b                                       (only where E != H)   (2)
         x_{i+1} = encoder_layer_i(x_i)                                                  (3)
 
-    `inputs` are those of `interface.inputs.prepare`; `collect` names which of BODY_OUTPUTS to return. Without `keep_cache` each
-    layer's values are forgotten as soon as it is done.
+    `inputs` are those of `interface.inputs.prepare`; `collect` names which of BODY_OUTPUTS to return; `keep` is one of
+    model/keeping.py.
 
     Shapes : e (B, S, E), x_i (B, S, H).
     Returns: x_L, the collected outputs (hidden_states x_0 ... x_L, the others one per layer), and the cache.
-    Cache  : embeddings, embeddings_project (if E != H), encoder.layer.<i>; None without keep_cache.
+    Cache  : embeddings, embeddings_project (if E != H), encoder.layer.<i>; None with outputs_alone.
     Source : ConvBertModel in transformers 4.37.2.
     """
     cache: Tree = {}
@@ -39,6 +40,7 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
     if "hidden_states" in collected:
         collected["hidden_states"].append(x)
     layers: Tree = {}
+    has_cache = keep is not outputs_alone
 
     def visit(index, y, layer_cache):
         mixed = layer_cache["attention"]["self"]
@@ -46,13 +48,13 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
         for name, value in zip(BODY_OUTPUTS, available, strict=True):
             if name in collected:
                 collected[name].append(value)
-        if keep_cache:
+        if has_cache:
             layers[str(index)] = layer_cache
 
     head_masks, rng_encoder = inputs["head_masks"], child(rng, "encoder")
-    x = encoder(x, params.get("encoder", {}), config, inputs["mask"], head_masks, rng_encoder, visit)  # (3)
+    x = encoder(x, params.get("encoder", {}), config, inputs["mask"], head_masks, rng_encoder, visit, keep)  # (3)
     cache["encoder"] = {"layer": layers}
-    return x, {name: tuple(values) for name, values in collected.items()}, cache if keep_cache else None
+    return x, {name: tuple(values) for name, values in collected.items()}, cache if has_cache else None
 
 
 def convbert_backward(dx, cache, dhidden_states=None, dattentions=None, ddynamic_kernels=None, keep=None) -> Tree:

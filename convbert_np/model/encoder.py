@@ -7,12 +7,14 @@ from convbert_np.model.feed_forward import (
     project_add_norm,
     project_add_norm_backward,
 )
+from convbert_np.model.keeping import Keep, everything
 from convbert_np.model.mixed_attention import mixed_attention, mixed_attention_backward
 from convbert_np.ops.dropout import child
+from convbert_np.ops.sums import total
 from convbert_np.tree import Tree, select
 
 
-def encoder_layer(x, params, config: ConvBertConfig, mask=None, head_mask=None, rng=None):
+def encoder_layer(x, params, config: ConvBertConfig, mask=None, head_mask=None, rng=None, keep: Keep = everything):
     r"""One layer.
 
         m = mixed_attention(x)                                                          (1)
@@ -21,14 +23,18 @@ def encoder_layer(x, params, config: ConvBertConfig, mask=None, head_mask=None, 
         y = LayerNorm(dropout(f W_2^T + b_2) + a)                                       (4)
 
     Shapes : x, a, y (B, S, H), m (B, S, 2A), f (B, S, I).
-    Cache  : x; attention.self (1), attention.output (2), intermediate (3), output (4).
+    Cache  : x; attention.self (1), attention.output (2), intermediate (3), output (4), each as far as `keep` lets it.
     Source : ConvBertLayer in transformers 4.37.2.
     """
     rng_attention = child(rng, "attention")
     m, mixed = mixed_attention(x, params["attention"]["self"], config, mask, head_mask, child(rng_attention, "self"))  # (1)
+    mixed = keep("attention.self", mixed)
     a, attended = project_add_norm(m, x, params["attention"]["output"], config, child(rng_attention, "output"))  # (2)
+    attended = keep("attention.output", attended)
     f, widened = intermediate(a, params["intermediate"], config)  # (3)
+    widened = keep("intermediate", widened)
     y, narrowed = project_add_norm(f, a, params["output"], config, child(rng, "output"))  # (4)
+    narrowed = keep("output", narrowed)
     attention: Tree = {"self": mixed, "output": attended}
     return y, {"x": x, "attention": attention, "intermediate": widened, "output": narrowed}
 
@@ -37,15 +43,15 @@ def encoder_layer_backward(dy, cache, dattention_weights=None, ddynamic_kernel=N
     """Adjoint of `encoder_layer`: a is read by (3) and by the residual of (4), x by (1) and by the residual of (2)."""
     output = project_add_norm_backward(dy, cache["output"])  # (4)
     widened = intermediate_backward(output["dense"]["x"], cache["intermediate"])  # (3)
-    da = widened["dense"]["x"] + output["residual"]
+    da = total([widened["dense"]["x"], output["residual"]])
     attended = project_add_norm_backward(da, cache["attention"]["output"])  # (2)
     dm = attended["dense"]["x"]
     mixed = mixed_attention_backward(dm, cache["attention"]["self"], dattention_weights, ddynamic_kernel)  # (1)
-    dx = mixed["x"] + attended["residual"]
+    dx = total([mixed["x"], attended["residual"]])
     return {"x": dx, "attention": {"self": mixed, "output": attended}, "intermediate": widened, "output": output}
 
 
-def encoder(x, params, config: ConvBertConfig, mask=None, head_masks=None, rng=None, visit=None):
+def encoder(x, params, config: ConvBertConfig, mask=None, head_masks=None, rng=None, visit=None, keep: Keep = everything):
     """All layers in turn; `visit(index, y, cache)` sees each one's output and cache, which are forgotten afterwards.
 
     Shapes : x, y (B, S, H); mask broadcasts to (B, N, S, S); head_masks one per layer, or None.
@@ -54,9 +60,10 @@ def encoder(x, params, config: ConvBertConfig, mask=None, head_masks=None, rng=N
     for index in range(config.num_hidden_layers):
         head_mask = None if head_masks is None else head_masks[index]
         rng_layer = child(child(rng, "layer"), str(index))
-        x, cache = encoder_layer(x, params["layer"][str(index)], config, mask, head_mask, rng_layer)
+        x, cache = encoder_layer(x, params["layer"][str(index)], config, mask, head_mask, rng_layer, keep)
         if visit is not None:
             visit(index, x, cache)
+        del cache  # or it would live on while the next layer computes
     return x
 
 

@@ -6,6 +6,7 @@ from convbert_np.ops.dropout import child, dropout, dropout_backward
 from convbert_np.ops.grouped_linear import grouped_linear, grouped_linear_backward
 from convbert_np.ops.layer_norm import layer_norm, layer_norm_backward
 from convbert_np.ops.linear import linear, linear_backward
+from convbert_np.ops.sums import total
 from convbert_np.tree import Tree
 
 
@@ -51,7 +52,7 @@ def project_add_norm(x, residual, params, config: ConvBertConfig, rng=None):
     """
     projected, dense = full_or_grouped_linear(x, **params["dense"])  # (1)
     kept, drop = dropout(projected, config.hidden_dropout_prob, child(rng, "dropout"))  # (1)
-    y, norm = layer_norm(kept + residual, **params["LayerNorm"], eps=config.layer_norm_eps)  # (1)
+    y, norm = layer_norm(total([kept, residual]), **params["LayerNorm"], eps=config.layer_norm_eps)  # (1)
     return y, {"dense": dense, "dropout": drop, "residual": residual, "LayerNorm": norm}
 
 

@@ -6,7 +6,7 @@ from convbert_np.config import ConvBertConfig, check_probability
 from convbert_np.ops.activations import ACTIVATIONS, activation, activation_backward
 from convbert_np.ops.dropout import child, dropout, dropout_backward
 from convbert_np.ops.layer_norm import layer_norm, layer_norm_backward
-from convbert_np.ops.linear import linear, linear_backward
+from convbert_np.ops.linear import linear, linear_backward, linear_backward_of_some_rows
 from convbert_np.tree import Tree
 
 SUMMARY_TYPES = ("last", "first", "mean", "cls_index")
@@ -40,7 +40,7 @@ def masked_lm_head(x, params, config: ConvBertConfig, rng=None):
 def masked_lm_head_backward(dlogits, cache) -> Tree:
     """Adjoint of `masked_lm_head`; the gradient of x is that of generator_predictions.dense.x."""
     predictions = cache["generator_predictions"]
-    lm_head = linear_backward(dlogits, cache["generator_lm_head"])  # (2)
+    lm_head = linear_backward_of_some_rows(dlogits, cache["generator_lm_head"])  # (2)
     norm = layer_norm_backward(lm_head["x"], predictions["LayerNorm"])  # (1)
     act = activation_backward(norm["x"], predictions["activation"])  # (1)
     dense = linear_backward(act["x"], predictions["dense"])  # (1)

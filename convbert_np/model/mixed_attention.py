@@ -7,6 +7,7 @@ from convbert_np.ops.attention import attention, attention_backward, merge_heads
 from convbert_np.ops.dynamic_conv import span_dynamic_conv, span_dynamic_conv_backward
 from convbert_np.ops.linear import linear, linear_backward
 from convbert_np.ops.separable_conv import separable_conv, separable_conv_backward
+from convbert_np.ops.sums import total
 from convbert_np.tree import Tree
 
 
@@ -37,7 +38,8 @@ def mixed_attention(x, params, config: ConvBertConfig, mask=None, head_mask=None
     )  # (4)
     q, k, v = (split_heads(projected, num_heads) for projected in (query, key, value))
     context, attention_cache = attention(q, k, v, mask, head_mask, config.attention_probs_dropout_prob, rng)  # (5)
-    y = np.concatenate([merge_heads(context), conv], axis=-1)  # (6)
+    heads = [np.swapaxes(context, 1, 2), conv.reshape(*conv.shape[:2], num_heads, -1)]  # (B, S, N, d) each
+    y = np.concatenate(heads, axis=2).reshape(*x.shape[:2], -1)  # (6)
     return y, cache | attention_cache | {"y": y}
 
 
@@ -52,6 +54,5 @@ def mixed_attention_backward(dy, cache, dattention_weights=None, ddynamic_kernel
     grads["query"] = linear_backward(merge_heads(grads["q"]) + conv["q"], cache["query"])  # (1)
     grads["key"] = linear_backward(merge_heads(grads["k"]), cache["key"])  # (1)
     grads["value"] = linear_backward(merge_heads(grads["v"]), cache["value"])  # (1)
-    readers_of_x = ("query", "key", "value", "key_conv_attn_layer", "conv_out_layer")
-    dx = sum(grads[reader]["x"] for reader in readers_of_x)  # (1) (2) (3)
+    dx = total(grads[reader]["x"] for reader in ("query", "key", "value", "key_conv_attn_layer", "conv_out_layer"))  # (1) (2) (3)
     return grads | {"x": dx, "y": dy}

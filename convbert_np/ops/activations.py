@@ -26,6 +26,7 @@ from convbert_np.ops.special import (
     magnitude,
     normal_cdf,
     normal_cdf_and_pdf,
+    normal_odds,
     normal_pdf,
     unfold_tail,
 )
@@ -55,7 +56,7 @@ def activation(x, name):
     Source : transformers 4.37.2, ACT2FN.
     """
     function = _lookup(name)
-    with np.errstate(under="ignore"):
+    with np.errstate(under="ignore", over="ignore"):
         y = in_blocks(function.value, x)  # (1)
     return y, {"x": x, "y": y, "name": name}
 
@@ -63,7 +64,7 @@ def activation(x, name):
 def activation_backward(dy, cache):
     """Adjoint of `activation`: dx = dy * f'(x). At a kink f' is the value that PyTorch takes there."""
     function = _lookup(cache["name"])
-    with np.errstate(under="ignore"):
+    with np.errstate(under="ignore", over="ignore"):
         dx = in_blocks(lambda x, dy: dy * function.derivative(x), cache["x"], dy)  # (1)
     return {"x": dx, "y": dy}
 
@@ -77,7 +78,11 @@ def _lookup(name):
 
 
 def gelu(x):
-    """x Phi(x), as max(x, 0) - |x| Phi(-|x|)"""
+    """x Phi(x), as max(x, 0) - |x| Phi(-|x|), in float32 as x / (1 + Phi(-x)/Phi(x))"""
+    if x.dtype == np.float32:
+        y = normal_odds(x)
+        y += 1
+        return np.divide(x, y, out=y)
     a, _, tail = folded_normal(x)
     tail *= a
     return (np.maximum(x, 0) if np.isrealobj(x) else (x + magnitude(x)) / 2) - tail
@@ -85,6 +90,17 @@ def gelu(x):
 
 def gelu_derivative(x):
     """Phi(x) + x phi(x)"""
+    if x.dtype == np.float32:
+        cdf = normal_odds(x)
+        cdf += 1
+        np.divide(1, cdf, out=cdf)
+        pdf = x * x
+        pdf *= -0.5
+        np.exp(pdf, out=pdf)
+        pdf *= x
+        pdf *= 1 / math.sqrt(2 * math.pi)
+        cdf += pdf
+        return cdf
     _, gaussian, tail = folded_normal(x)
     gaussian *= 1 / math.sqrt(2 * math.pi)
     gaussian *= x

@@ -21,7 +21,8 @@ def attention(q, k, v, mask=None, head_mask=None, p=0.0, rng=None):
     Cache  : q, k, v, mask, head_mask (the last two if given), scores, probs, dropout, attention_weights, context.
     Source : Vaswani et al. 2017 (arXiv 1706.03762); ConvBertSelfAttention in transformers 4.37.2.
     """
-    scores = np.matmul(q, np.swapaxes(k, -1, -2)) / q.shape[-1] ** 0.5  # (1)
+    scores = np.matmul(q, np.swapaxes(k, -1, -2))  # (1)
+    scores /= q.shape[-1] ** 0.5  # (1)
     probs, _ = softmax(scores if mask is None else scores + mask)  # (2)
     kept, dropout_cache = dropout(probs, p, child(rng, "dropout"))  # (3)
     attention_weights = kept if head_mask is None else kept * head_mask  # (3)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convbert_np.memory import zeros_like
 from convbert_np.tree import Tree
 
 
@@ -21,7 +22,7 @@ def embedding(ids, weight, padding_idx=None):
 def embedding_backward(dy, cache) -> Tree:
     """Adjoint of `embedding`: every row collects the gradients of all places that looked it up, the padding row none."""
     ids, weight, padding_idx = cache["ids"], cache["weight"], cache["padding_idx"]
-    dweight = scatter_add(np.zeros_like(weight), ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))  # (1)
+    dweight = scatter_add(zeros_like(weight), ids.reshape(-1), dy.reshape(-1, dy.shape[-1]))  # (1)
     if padding_idx is not None:
         dweight[padding_idx] = 0
     return {"weight": dweight, "y": dy}

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from convbert_np.blocks import in_rows
+from convbert_np.memory import like
+from convbert_np.ops.sums import column_sums, row_sums
 from convbert_np.tree import Tree
 
 
@@ -20,14 +21,12 @@ def layer_norm(x, weight, bias, eps):
     Cache  : x, weight, bias, eps, inverse_std, normalized, y.
     Source : Ba et al. 2016 (arXiv 1607.06450); torch.nn.LayerNorm (biased variance, eps inside the root).
     """
-
-    def of_rows(x):
-        centred = x - np.mean(x, axis=-1, keepdims=True)  # (1)
-        inverse_std = 1 / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + eps)  # (2)
-        normalized = centred * inverse_std  # (3)
-        return inverse_std, normalized, normalized * weight + bias  # (4)
-
-    inverse_std, normalized, y = in_rows(of_rows, x)
+    size = x.shape[-1]
+    centred = np.subtract(x, row_sums(x) / size, out=like(x))  # (1)
+    inverse_std = 1 / np.sqrt(row_sums(centred, centred) / size + eps)  # (2)
+    normalized = np.multiply(centred, inverse_std, out=centred)  # (3)
+    y = np.multiply(normalized, weight, out=like(x))  # (4)
+    y += bias  # (4)
     cache = {"x": x, "weight": weight, "bias": bias, "eps": eps, "inverse_std": inverse_std}
     return y, cache | {"normalized": normalized, "y": y}
 
@@ -41,18 +40,13 @@ def layer_norm_backward(dy, cache) -> Tree:
     of dn * centred over the row; in dx it stands as n * mean(dn * n).
     """
     weight, inverse_std, normalized = cache["weight"], cache["inverse_std"], cache["normalized"]
-    rows = tuple(range(dy.ndim - 1))
-    dweight, dbias = np.sum(dy * normalized, axis=rows), np.sum(dy, axis=rows)  # (4)
-
-    def of_rows(dy, normalized, inverse_std):
-        dnormalized = dy * weight  # (4)
-        along = np.sum(dnormalized * normalized, axis=-1, keepdims=True)
-        dinverse_std = along / inverse_std  # (3)
-        dcentred = (dnormalized - normalized * (along / dy.shape[-1])) * inverse_std  # (3) (2)
-        return dcentred - np.mean(dcentred, axis=-1, keepdims=True), dinverse_std, dnormalized  # (1)
-
-    dx, dinverse_std, dnormalized = in_rows(of_rows, dy, normalized, inverse_std)
+    dnormalized = np.multiply(dy, weight, out=like(dy))  # (4)
+    along = row_sums(dnormalized, normalized)
+    dcentred = np.multiply(normalized, -along / dy.shape[-1], out=like(dy))  # (2)
+    dcentred += dnormalized  # (3)
+    dcentred *= inverse_std  # (3)
+    dx = np.subtract(dcentred, row_sums(dcentred) / dy.shape[-1], out=dcentred)  # (1)
     return {
-        "x": dx, "weight": dweight, "bias": dbias,
-        "inverse_std": dinverse_std, "normalized": dnormalized, "y": dy,
+        "x": dx, "weight": column_sums(dy, normalized), "bias": column_sums(dy),  # (4)
+        "inverse_std": along / inverse_std, "normalized": dnormalized, "y": dy,  # (3)
     }  # fmt: skip

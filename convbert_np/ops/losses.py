@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convbert_np.memory import zeros_like
 from convbert_np.ops.softmax import log_softmax, log_softmax_backward
 from convbert_np.tree import Tree
 
@@ -34,9 +35,10 @@ def cross_entropy_backward(dloss, cache) -> Tree:
     labels, log_probs = cache["labels"], cache["log_probs"]
     keep = labels != cache["ignore_index"]
     drows = spread(dloss, keep, cache["reduction"], count_of(keep, log_probs), log_probs)  # (3)
-    dlog_probs = np.zeros_like(log_probs)
+    dlog_probs = zeros_like(log_probs)
     np.put_along_axis(dlog_probs, np.where(keep, labels, 0)[..., None], -drows[..., None], axis=-1)  # (2)
-    dlogits = log_softmax_backward(dlog_probs, {"y": log_probs, "axis": -1})["x"]  # (1)
+    dlogits = zeros_like(log_probs)
+    dlogits[keep] = log_softmax_backward(dlog_probs[keep], {"y": log_probs[keep], "axis": -1})["x"]  # (1)
     return {"logits": dlogits, "log_probs": dlog_probs, "loss": dloss}
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convbert_np.memory import empty_like
 from convbert_np.ops.linear import linear, linear_backward
 from convbert_np.tree import Tree
 
@@ -14,8 +15,8 @@ def windows(x, num_taps):
     """
     batch, length, *channels = x.shape
     half = (num_taps - 1) // 2
-    padded = np.zeros_like(x, shape=(batch, length + num_taps - 1, *channels))
-    padded[:, half : half + length] = x
+    padded = empty_like(x, (batch, length + num_taps - 1, *channels))
+    padded[:, :half], padded[:, half : half + length], padded[:, half + length :] = 0, x, 0
     return np.lib.stride_tricks.sliding_window_view(padded, num_taps, axis=1)
 
 

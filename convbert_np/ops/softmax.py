@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from convbert_np.blocks import in_rows
+from convbert_np.memory import like
+from convbert_np.ops.sums import row_sums, sum_of_exp
 from convbert_np.tree import Tree
 
 
@@ -17,24 +18,20 @@ def softmax(x, axis=-1):
     Cache  : x, axis, y.
     Source : torch.softmax.
     """
-
-    def of_rows(x):
-        with np.errstate(over="ignore", under="ignore"):  # what overflows is -inf, and its exponential 0
-            y = np.exp(x - np.max(x, axis=axis, keepdims=True))  # (1)
-        return y / np.sum(y, axis=axis, keepdims=True)  # (1)
-
-    y = in_rows(of_rows, x) if axis == -1 else of_rows(x)
+    with np.errstate(over="ignore", under="ignore"):  # what overflows is -inf, and its exponential 0
+        y = np.subtract(x, np.max(x, axis=axis, keepdims=True), out=like(x))  # (1)
+        np.exp(y, out=y)  # (1)
+    y /= np.sum(y, axis=axis, keepdims=True)  # (1)
     return y, {"x": x, "axis": axis, "y": y}
 
 
 def softmax_backward(dy, cache) -> Tree:
     """Adjoint of `softmax`: dx = y * (dy - <dy, y>). The weights sum to 1, so dx sums to 0."""
     y, axis = cache["y"], cache["axis"]
-
-    def of_rows(dy, y):
-        return y * (dy - np.sum(dy * y, axis=axis, keepdims=True))  # (1)
-
-    return {"x": in_rows(of_rows, dy, y) if axis == -1 else of_rows(dy, y), "y": dy}
+    along = row_sums(dy, y) if axis == -1 else np.sum(dy * y, axis=axis, keepdims=True)
+    dx = np.subtract(dy, along, out=like(dy))  # (1)
+    dx *= y  # (1)
+    return {"x": dx, "y": dy}
 
 
 def log_softmax(x, axis=-1):
@@ -46,21 +43,16 @@ def log_softmax(x, axis=-1):
     Cache  : x, axis, y.
     Source : torch.log_softmax.
     """
-
-    def of_rows(x):
-        shifted = x - np.max(x, axis=axis, keepdims=True)  # (1)
-        with np.errstate(under="ignore"):
-            return shifted - np.log(np.sum(np.exp(shifted), axis=axis, keepdims=True))  # (1)
-
-    y = in_rows(of_rows, x) if axis == -1 else of_rows(x)
+    y = np.subtract(x, np.max(x, axis=axis, keepdims=True), out=like(x))  # (1)
+    with np.errstate(under="ignore"):
+        y -= np.log(sum_of_exp(y, axis))  # (1)
     return y, {"x": x, "axis": axis, "y": y}
 
 
 def log_softmax_backward(dy, cache) -> Tree:
     """Adjoint of `log_softmax`: dx = dy - softmax(x) * sum(dy)."""
     y, axis = cache["y"], cache["axis"]
-
-    def of_rows(dy, y):
-        return dy - np.exp(y) * np.sum(dy, axis=axis, keepdims=True)  # (1)
-
-    return {"x": in_rows(of_rows, dy, y) if axis == -1 else of_rows(dy, y), "y": dy}
+    dx = np.exp(y, out=like(y))
+    dx *= -np.sum(dy, axis=axis, keepdims=True)  # (1)
+    dx += dy  # (1)
+    return {"x": dx, "y": dy}

@@ -153,6 +153,14 @@ def folded_normal(x):
     return a, gaussian, gaussian * _scaled_tail(a, tables)
 
 
+_ODDS=(-3.43770570e-09,2.59818164e-07,-7.83370704e-06,1.09780996e-04,6.84213583e-05,-7.26713429e-02,-1.59576738e+00)
+def normal_odds(x):
+    """Phi(-x) / Phi(x)"""
+    odds = _polynomial(x * x, _ODDS)
+    odds *= x
+    return np.exp(odds, out=odds)
+
+
 def magnitude(x):
     """|x|; for complex x the analytic function that equals it on the real axis, +x or -x."""
     return np.where(x.real < 0, -x, x) if np.iscomplexobj(x) else np.abs(x)

@@ -1,0 +1,50 @@
+"""What of a layer's values outlives their computation: everything, what the backward pass reads, or the outputs alone.
+
+A part of a layer is computed with all its values in a cache, always by the same function. What happens to that cache when
+the part is done is up to a `Keep`, which the layer calls on it: memory is saved there, and nowhere in the mathematics.
+"""
+
+from collections.abc import Callable
+
+from convbert_np.tree import Tree
+
+Keep = Callable[[str, Tree], Tree]  # (the part's name, its cache) -> what is kept of it
+
+PROJECTED = ("dense.y", "dropout.x", "dropout.y", "LayerNorm.x")
+UNREAD = {
+    "attention.self": (
+        "key_conv_attn_layer.pointwise.y", "conv_kernel_layer.logits", "conv_kernel_layer.conv", "scores", "context",
+    ),
+    "attention.output": PROJECTED,
+    "intermediate": (),
+    "output": PROJECTED,
+}  # the values that no backward pass reads, and that are no other value's array  # fmt: skip
+OUTPUTS = {"attention.self": ("attention_weights", "conv_kernel_layer.dynamic_kernel")}
+
+
+def everything(part: str, cache: Tree) -> Tree:
+    """Every named value, to be looked at."""
+    return cache
+
+
+def for_backward(part: str, cache: Tree) -> Tree:
+    """What the backward pass reads, to train."""
+    for path in UNREAD[part]:
+        *branches, leaf = path.split(".")
+        node = cache
+        for branch in branches:
+            node = node[branch]
+        del node[leaf]
+    return cache
+
+
+def outputs_alone(part: str, cache: Tree) -> Tree:
+    """What a model returns beside its hidden states; there is no way back."""
+    kept: Tree = {}
+    for path in OUTPUTS.get(part, ()):
+        *branches, leaf = path.split(".")
+        node, source = kept, cache
+        for branch in branches:
+            node, source = node.setdefault(branch, {}), source[branch]
+        node[leaf] = source[leaf]
+    return kept

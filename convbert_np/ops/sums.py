@@ -1,0 +1,38 @@
+"""Sums over rows and over columns, in one pass."""
+
+import numpy as np
+
+from convbert_np.memory import like
+
+ROWS_BYTES = 1 << 19  # what is worked on at a time: it stays in a core's cache
+
+
+def row_sums(*factors):
+    """The sum over the last axis of the product of some arrays (..., C): (..., 1). The product itself is never formed."""
+    rows = (factor.reshape(-1, factor.shape[-1]) for factor in factors)
+    return np.einsum(",".join(["rc"] * len(factors)) + "->r", *rows).reshape(*factors[0].shape[:-1], 1)
+
+
+def column_sums(*factors):
+    """The sum over all axes but the last of the product of some arrays (..., C): (C,). The product itself is never formed."""
+    rows = (factor.reshape(-1, factor.shape[-1]) for factor in factors)
+    return np.einsum(",".join(["rc"] * len(factors)) + "->c", *rows)
+
+
+def sum_of_exp(x, axis):
+    """The sum of exp(x) over an axis, which is kept; over the last one some rows at a time: exp(x) is never there as a whole."""
+    if axis != -1:
+        return np.sum(np.exp(x), axis=axis, keepdims=True)
+    rows = x.reshape(-1, x.shape[-1])
+    step = max(1, ROWS_BYTES // (rows.itemsize * rows.shape[1]))
+    sums = [np.sum(np.exp(rows[start : start + step]), axis=-1) for start in range(0, len(rows), step)]
+    return np.concatenate(sums).reshape(*x.shape[:-1], 1)
+
+
+def total(arrays):
+    """The sum of some arrays of one shape: what a value collects that several maps read. None of them is changed."""
+    first, second, *others = arrays
+    y = np.add(first, second, out=like(first))
+    for other in others:
+        y += other
+    return y
