@@ -1,73 +1,77 @@
 """Memory for large arrays that is used again, where NumPy would return it to the system and ask for it anew.
 
 A layer makes and drops some hundred megabytes. What is returned to the system comes back page by page, each of them cleared,
-and that takes a fifth of a training step. So a large array is made on memory that an earlier one has left, of just its size.
-
-No more is held than was in use at one time: before new memory is taken, memory that was left longest is let go.
+and that takes a fifth of a training step. So large arrays are cut from slabs that stay: always the lowest place that is free
+and large enough, which keeps the pages that were ever touched to about as many as were in use at one time.
 """
 
 import math
 import threading
+from bisect import bisect
 from typing import Any
 
 import numpy as np
 
-LARGE = 1 << 20  # bytes; the C library itself keeps what is smaller
+LARGE = 1 << 17  # bytes; the C library itself keeps what is smaller
+SLAB = 1 << 28  # bytes; those that are never touched take no memory
+ALIGNED = 64
+STAGGER = 1088
 
 
-class Pool:
-    """Blocks of memory: those in use are counted, those that were left are kept by size."""
+class Slab:
+    """A piece of memory and the ranges of it that are free, in order."""
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()  # taking may run the garbage collector, and that give back
-        self.left: dict[int, list[np.ndarray]] = {}  # the size that was left longest first
-        self.in_use = self.idle = self.most = 0  # bytes: in use, left, and the most that were in use at one time
+    def __init__(self, size: int):
+        self.memory = np.empty(size, np.uint8)
+        self.free = [(0, size)]
 
-    def take(self, size: int) -> np.ndarray:
-        """A block of so many bytes, whatever they hold."""
-        with self.lock:
-            self.in_use += size
-            self.most = max(self.most, self.in_use)
-            if blocks := self.left.get(size):
-                self.idle -= size
-                return blocks.pop()
-            self.shrink_to(self.most - self.in_use)
-        return np.empty(size, np.uint8)
+    def take(self, size: int) -> int | None:
+        """The start of the first free range that is large enough, which is free no more; or None."""
+        for index, (start, stop) in enumerate(self.free):
+            if stop - start >= size:
+                self.free[index : index + 1] = [(start + size, stop)] if stop - start > size else []
+                return start
+        return None
 
-    def give(self, block: np.ndarray) -> None:
-        """Leave a block for others."""
-        with self.lock:
-            self.in_use -= block.nbytes
-            self.idle += block.nbytes
-            blocks = self.left.pop(block.nbytes, [])
-            blocks.append(block)
-            self.left[block.nbytes] = blocks
+    def give(self, start: int, stop: int) -> None:
+        """Make a range free again, together with free ones beside it."""
+        at = bisect(self.free, (start, stop))
+        first = last = at
+        if at and self.free[at - 1][1] == start:
+            first, start = at - 1, self.free[at - 1][0]
+        if at < len(self.free) and self.free[at][0] == stop:
+            last, stop = at + 1, self.free[at][1]
+        self.free[first:last] = [(start, stop)]
 
-    def shrink_to(self, size: int) -> None:
-        """Return idle memory to the system until at most so many bytes of it are left."""
-        with self.lock:
-            for other in list(self.left):
-                while self.idle > size and self.left[other]:
-                    self.left[other].pop()
-                    self.idle -= other
-                if not self.left[other]:
-                    del self.left[other]
-
-
-POOL = Pool()
+    def is_idle(self) -> bool:
+        """Whether all of it is free."""
+        return self.free == [(0, len(self.memory))]
 
 
 class Loan:
     """The owner of an array's memory: gives it back when the array and all its views are gone."""
 
-    __slots__ = ("__array_interface__", "block")
+    __slots__ = ("__array_interface__", "slab", "start", "stop")
+    slabs: list[Slab] = []
+    lock = threading.RLock()  # to take may run the garbage collector, and that may give
 
     def __init__(self, size: int):
-        self.block = POOL.take(size)
-        self.__array_interface__ = self.block.__array_interface__
+        rounded = -(-size // ALIGNED) * ALIGNED + STAGGER
+        with self.lock:
+            for slab in self.slabs:
+                if (start := slab.take(rounded)) is not None:
+                    break
+            else:
+                slab = Slab(max(SLAB, rounded))
+                self.slabs.append(slab)
+                start = 0
+                slab.take(rounded)
+        self.slab, self.start, self.stop = slab, start, start + rounded
+        self.__array_interface__ = slab.memory[start : start + size].__array_interface__
 
-    def __del__(self, give: Any = POOL.give) -> None:
-        give(self.block)
+    def __del__(self) -> None:
+        with self.lock:
+            self.slab.give(self.start, self.stop)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -92,15 +96,16 @@ def zeros_like(x: Any) -> Any:
 
 
 def release() -> None:
-    """Return all memory to the system that is not in use."""
-    POOL.shrink_to(0)
+    """Return the memory to the system of slabs of which nothing is in use."""
+    with Loan.lock:
+        Loan.slabs[:] = [slab for slab in Loan.slabs if not slab.is_idle()]
 
 
 def matmul(a: Any, b: Any) -> Any:
-    """a @ b for two matrices."""
+    """a @ b, for matrices or for stacks of matrices with the same leading axes."""
     if type(a) is not np.ndarray or type(b) is not np.ndarray:
         return a @ b
-    return np.matmul(a, b, out=empty((len(a), b.shape[1]), np.result_type(a, b)))
+    return np.matmul(a, b, out=empty((*a.shape[:-1], b.shape[-1]), np.result_type(a, b)))
 
 
 def empty_like(x: Any, shape: tuple[int, ...]) -> Any:

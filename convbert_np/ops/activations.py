@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from convbert_np.blocks import in_blocks
+from convbert_np.memory import like
 from convbert_np.ops.special import (
     folded_normal,
     magnitude,
@@ -65,7 +66,7 @@ def activation_backward(dy, cache):
     """Adjoint of `activation`: dx = dy * f'(x). At a kink f' is the value that PyTorch takes there."""
     function = _lookup(cache["name"])
     with np.errstate(under="ignore", over="ignore"):
-        dx = in_blocks(lambda x, dy: dy * function.derivative(x), cache["x"], dy)  # (1)
+        dx = in_blocks(lambda x, dy: np.multiply(dy, function.derivative(x), out=like(dy)), cache["x"], dy)  # (1)
     return {"x": dx, "y": dy}
 
 
@@ -94,7 +95,7 @@ def gelu_derivative(x):
         cdf = normal_odds(x)
         cdf += 1
         np.divide(1, cdf, out=cdf)
-        pdf = x * x
+        pdf = np.multiply(x, x, out=like(x))
         pdf *= -0.5
         np.exp(pdf, out=pdf)
         pdf *= x

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convbert_np.memory import like, matmul
 from convbert_np.ops.broadcasting import sum_to_shape
 from convbert_np.ops.dropout import child, dropout, dropout_backward
 from convbert_np.ops.softmax import softmax, softmax_backward
@@ -21,12 +22,13 @@ def attention(q, k, v, mask=None, head_mask=None, p=0.0, rng=None):
     Cache  : q, k, v, mask, head_mask (the last two if given), scores, probs, dropout, attention_weights, context.
     Source : Vaswani et al. 2017 (arXiv 1706.03762); ConvBertSelfAttention in transformers 4.37.2.
     """
-    scores = np.matmul(q, np.swapaxes(k, -1, -2))  # (1)
+    scores = matmul(q, np.swapaxes(k, -1, -2))  # (1)
     scores /= q.shape[-1] ** 0.5  # (1)
-    probs, _ = softmax(scores if mask is None else scores + mask)  # (2)
+    masked = scores if mask is None else np.add(scores, mask, out=like(scores))  # (2)
+    probs, _ = softmax(masked, out=None if mask is None else masked)  # (2)
     kept, dropout_cache = dropout(probs, p, child(rng, "dropout"))  # (3)
     attention_weights = kept if head_mask is None else kept * head_mask  # (3)
-    context = np.matmul(attention_weights, v)  # (4)
+    context = matmul(attention_weights, v)  # (4)
     given = {"mask": mask, "head_mask": head_mask}
     cache: Tree = {"q": q, "k": k, "v": v} | {name: value for name, value in given.items() if value is not None}
     cache |= {"scores": scores, "probs": probs, "dropout": dropout_cache}
@@ -36,8 +38,8 @@ def attention(q, k, v, mask=None, head_mask=None, p=0.0, rng=None):
 def attention_backward(dcontext, cache, dattention_weights=None) -> Tree:
     """Adjoint of `attention`. `dattention_weights` is what else the loss takes from the weights, an output of the model too."""
     q, k, v = cache["q"], cache["k"], cache["v"]
-    dweights = np.matmul(dcontext, np.swapaxes(v, -1, -2))  # (4)
-    dv = np.matmul(np.swapaxes(cache["attention_weights"], -1, -2), dcontext)  # (4)
+    dweights = matmul(dcontext, np.swapaxes(v, -1, -2))  # (4)
+    dv = matmul(np.swapaxes(cache["attention_weights"], -1, -2), dcontext)  # (4)
     if dattention_weights is not None:
         dweights = dweights + dattention_weights
     grads: Tree = {"v": dv, "attention_weights": dweights, "context": dcontext}
@@ -49,9 +51,9 @@ def attention_backward(dcontext, cache, dattention_weights=None) -> Tree:
     grads["dropout"] = dropout_backward(dkept, cache["dropout"])  # (3)
     grads["probs"] = grads["dropout"]["x"]
     grads["scores"] = softmax_backward(grads["probs"], {"y": cache["probs"], "axis": -1})["x"]  # (2)
-    dproducts = grads["scores"] / q.shape[-1] ** 0.5  # (1)
-    grads["q"] = np.matmul(dproducts, k)  # (1)
-    grads["k"] = np.matmul(np.swapaxes(dproducts, -1, -2), q)  # (1)
+    dproducts = np.divide(grads["scores"], q.shape[-1] ** 0.5, out=like(grads["scores"]))  # (1)
+    grads["q"] = matmul(dproducts, k)  # (1)
+    grads["k"] = matmul(np.swapaxes(dproducts, -1, -2), q)  # (1)
     return grads
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convbert_np.memory import like, matmul
 from convbert_np.ops.linear import linear, linear_backward
 from convbert_np.ops.separable_conv import windows
 from convbert_np.ops.softmax import softmax, softmax_backward
@@ -22,12 +23,12 @@ def span_dynamic_conv(q, span_key, v, weight, bias, num_heads):
     Source : Jiang et al. 2020 (arXiv 2008.02496), span-based dynamic convolution; ConvBertSelfAttention in transformers 4.37.2.
     Note   : padding is not masked here, in the original neither: a real token's window may read a [PAD] state.
     """
-    t = q * span_key  # (1)
+    t = np.multiply(q, span_key, out=like(q))  # (1)
     rows, _ = linear(t, weight, bias)  # (2)
     logits = rows.reshape(*rows.shape[:2], num_heads, -1)
     dynamic_kernel, _ = softmax(logits)  # (3)
     v_windows = windows(by_head(v, num_heads), logits.shape[-1])  # (B, S, N, d, K)
-    conv = np.matmul(v_windows, dynamic_kernel[..., None]).reshape(v.shape)  # (4)
+    conv = matmul(v_windows, dynamic_kernel[..., None]).reshape(v.shape)  # (4)
     cache = {"q": q, "span_key": span_key, "v": v, "weight": weight, "bias": bias}
     return conv, cache | {"t": t, "logits": logits, "dynamic_kernel": dynamic_kernel, "conv": conv}
 
@@ -37,9 +38,9 @@ def span_dynamic_conv_backward(dconv, cache, ddynamic_kernel=None) -> Tree:
     kernel, v = cache["dynamic_kernel"], cache["v"]
     num_heads, num_taps = kernel.shape[2:]
     dconv_heads, v_heads = by_head(dconv, num_heads), by_head(v, num_heads)
-    dkernel = np.matmul(dconv_heads[..., None, :], windows(v_heads, num_taps))[..., 0, :]  # (4)
+    dkernel = matmul(dconv_heads[..., None, :], windows(v_heads, num_taps))[..., 0, :]  # (4)
     readers = np.ascontiguousarray(taps_that_read(kernel))
-    dv = np.matmul(windows(dconv_heads, num_taps), readers[..., None]).reshape(v.shape)  # (4)
+    dv = matmul(windows(dconv_heads, num_taps), readers[..., None]).reshape(v.shape)  # (4)
     if ddynamic_kernel is not None:
         dkernel += ddynamic_kernel
     dlogits = softmax_backward(dkernel, {"y": kernel, "axis": -1})["x"]  # (3)
@@ -47,7 +48,7 @@ def span_dynamic_conv_backward(dconv, cache, ddynamic_kernel=None) -> Tree:
     grads = linear_backward(dlogits.reshape(*dlogits.shape[:2], -1), projection)  # (2)
     dt = grads["x"]
     return {
-        "q": dt * cache["span_key"], "span_key": dt * cache["q"],  # (1)
+        "q": np.multiply(dt, cache["span_key"], out=like(dt)), "span_key": np.multiply(dt, cache["q"], out=like(dt)),  # (1)
         "v": dv, "weight": grads["weight"], "bias": grads["bias"],
         "t": dt, "logits": dlogits, "dynamic_kernel": dkernel, "conv": dconv,
     }  # fmt: skip

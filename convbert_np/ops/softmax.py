@@ -7,19 +7,19 @@ from convbert_np.ops.sums import row_sums, sum_of_exp
 from convbert_np.tree import Tree
 
 
-def softmax(x, axis=-1):
+def softmax(x, axis=-1, out=None):
     r"""Positive weights along an axis that sum to 1.
 
         y_i = exp(x_i - max x) / sum_j exp(x_j - max x)                                 (1)
 
-    Subtracting the maximum changes nothing (the shift cancels) and keeps exp from overflowing.
+    Subtracting the maximum changes nothing (the shift cancels) and keeps exp from overflowing. `out` may be x itself.
 
     Shapes : x, y any; `axis` is the one that sums to 1.
     Cache  : x, axis, y.
     Source : torch.softmax.
     """
     with np.errstate(over="ignore", under="ignore"):  # what overflows is -inf, and its exponential 0
-        y = np.subtract(x, np.max(x, axis=axis, keepdims=True), out=like(x))  # (1)
+        y = np.subtract(x, np.max(x, axis=axis, keepdims=True), out=like(x) if out is None else out)  # (1)
         np.exp(y, out=y)  # (1)
     y /= np.sum(y, axis=axis, keepdims=True)  # (1)
     return y, {"x": x, "axis": axis, "y": y}

@@ -18,6 +18,7 @@ import math
 import numpy as np
 
 from convbert_np.blocks import in_blocks
+from convbert_np.memory import like
 
 # Printed by tests/tools/fit_erf.py. Highest power first.
 _TABLES: dict[str, dict[str, tuple[float, ...]]] = {
@@ -156,7 +157,7 @@ def folded_normal(x):
 _ODDS=(-3.43770570e-09,2.59818164e-07,-7.83370704e-06,1.09780996e-04,6.84213583e-05,-7.26713429e-02,-1.59576738e+00)
 def normal_odds(x):
     """Phi(-x) / Phi(x)"""
-    odds = _polynomial(x * x, _ODDS)
+    odds = _polynomial(np.multiply(x, x, out=like(x)), _ODDS)
     odds *= x
     return np.exp(odds, out=odds)
 
@@ -214,7 +215,7 @@ def _exp_minus_square(a, factor):
 
 def _polynomial(x, coefficients):
     """Horner's rule; the coefficient of the highest power comes first."""
-    y = x * coefficients[0]
+    y = np.multiply(x, coefficients[0], out=like(x))
     for coefficient in coefficients[1:-1]:
         y += coefficient
         y *= x
