@@ -6,9 +6,10 @@ and large enough, which keeps the pages that were ever touched to about as many 
 """
 
 import math
+import os
 import threading
 from bisect import bisect
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Loan:
     """The owner of an array's memory: gives it back when the array and all its views are gone."""
 
     __slots__ = ("__array_interface__", "slab", "start", "stop")
-    slabs: list[Slab] = []
+    slabs: ClassVar[list[Slab]] = []
     lock = threading.RLock()  # to take may run the garbage collector, and that may give
 
     def __init__(self, size: int):
@@ -72,6 +73,15 @@ class Loan:
     def __del__(self) -> None:
         with self.lock:
             self.slab.give(self.start, self.stop)
+
+
+def unlock() -> None:
+    """In a new process: a thread of its parent may have held the lock, and is not there to open it."""
+    Loan.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=unlock)
 
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

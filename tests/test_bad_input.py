@@ -134,7 +134,9 @@ def test_models_and_outputs_survive_every_way_of_copying(again):
     out = model(**inputs_for("masked_lm", model))
     twin = again(out)
     for name, gradient in again(model).backward(twin).items():
-        np.testing.assert_array_equal(gradient, model.backward(out)[name])
+        np.testing.assert_allclose(
+            gradient, model.backward(out)[name], rtol=1e-9, atol=1e-12
+        )  # arrays may lie otherwise in memory
     state = again(model).state_dict()
     assert state["generator_lm_head.weight"] is state["convbert.embeddings.word_embeddings.weight"]
 

@@ -16,6 +16,7 @@ ROOMS = [
     "tree",
     "files",
     "progress",
+    "memory",
     "blocks",
     "ops",
     "config",

@@ -14,11 +14,11 @@ from convbert_np.interface.cotangents import split_cotangents
 from convbert_np.interface.inputs import as_array, by_name, number_kinds, prepare, unpack
 from convbert_np.interface.output import ModelOutput
 from convbert_np.model.convbert import convbert, convbert_backward
-from convbert_np.model.keeping import everything, for_backward, outputs_alone
 from convbert_np.model.initialise import Shapes, body_shapes, initialise
+from convbert_np.model.keeping import everything, for_backward, outputs_alone
 from convbert_np.ops.dropout import child
 from convbert_np.ops.losses import REDUCTIONS
-from convbert_np.tree import Tree, flatten, unflatten
+from convbert_np.tree import Tree, flatten, select, unflatten
 
 Pair = tuple[Any, Any]  # a forward and its backward
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
@@ -291,14 +291,21 @@ class ConvBertPreTrainedModel:
         collect = ["dynamic_kernels", *(name for name, asked in wanted.items() if asked)]
         rng = options.generator()
         x, collected, body_cache = convbert(
-            inputs, self.body, self.config, child(rng, self.prefix[:-1]) if self.prefix else rng, collect, KEEP[options.keep_cache]
+            inputs,
+            self.body,
+            self.config,
+            child(rng, self.prefix[:-1]) if self.prefix else rng,
+            collect,
+            KEEP[options.keep_cache],
         )
         results, cache = self.finish(x, labels, choices, rng, options.reduction)
         kernels = collected.pop("dynamic_kernels")
         results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
         if body_cache is not None:
             cache = ({"convbert": body_cache} if self.prefix else body_cache) | cache
-        out = ModelOutput(results, dynamic_kernels=kernels, cache=None if body_cache is None else cache)
+        out = ModelOutput(
+            results, options.keep_cache == "backward", dynamic_kernels=kernels, cache=None if body_cache is None else cache
+        )
         return out if options.return_dict else out.to_tuple()
 
     def fold(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
@@ -327,19 +334,25 @@ class ConvBertPreTrainedModel:
         value of the cache is returned too, and that of the argument inputs_embeds under "inputs_embeds".
 
         The cache refers to the parameters, it does not copy them: to change them in place between the call and the backward
-        changes the gradients. Raises ValueError if the output carries no cache, is another model's, has no loss, or has a loss
-        per label without a cotangent for it.
+        changes the gradients. After a call with keep_cache="backward" the cache is taken from the output, and every layer's
+        values are forgotten when the way back has passed it: then there is one way back only. Raises ValueError if the output
+        carries no cache, is another model's, has no loss, or has a loss per label without a cotangent for it.
         """
         if not isinstance(out, ModelOutput):
             raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
         if out.cache is None:
-            raise ValueError("out: was computed with keep_cache=False, so that there are no values to go back through")
+            raise ValueError(
+                "out: has no values to go back through: it was computed with keep_cache=False, or with keep_cache='backward' and "
+                "gone back through already"
+            )
         self.check_own(out)
         body_cache = out.cache["convbert"] if self.prefix else out.cache
         direct, indexed = split_cotangents(cotangents, out, self.outputs, body_cache, self.dtype)
         head_grads = self.unfinish(direct, out)
         dx = head_grads.pop("x")
-        grads = convbert_backward(dx, body_cache, **indexed, keep=None if intermediates else self.body)
+        keep = None if intermediates else self.body
+        head_grads = head_grads if intermediates else select(head_grads, self.head_params())
+        grads = convbert_backward(dx, body_cache, **indexed, keep=keep, forget=out.take_cache())
         tree = ({"convbert": grads} if self.prefix else grads) | head_grads
         gradients = self.collect_gradients(flatten(tree), intermediates)
         if intermediates:

@@ -106,7 +106,7 @@ def prepare(arguments: dict[str, Any], config: ConvBertConfig, dtype: Any) -> Tr
     """Check the arguments of a call and complete them.
 
     Returns input_ids (B, S) or None, inputs_embeds (B, S, E) or None, token_type_ids and position_ids (B or 1, S), mask (the
-    additive mask, broadcastable to (B, N, S, S)) and head_masks (a list, one per layer, or None).
+    additive mask, broadcastable to (B, N, S, S), or None) and head_masks (a list, one per layer, or None).
     Raises ValueError or TypeError that names the argument, what was given and what is allowed.
     """
     input_ids, inputs_embeds = arguments["input_ids"], arguments["inputs_embeds"]
@@ -132,7 +132,7 @@ def prepare(arguments: dict[str, Any], config: ConvBertConfig, dtype: Any) -> Tr
         "inputs_embeds": inputs_embeds,
         "token_type_ids": prepare_token_types(arguments["token_type_ids"], shape, config, like),
         "position_ids": prepare_positions(arguments["position_ids"], shape, config, like),
-        "mask": prepare_mask(arguments["attention_mask"], shape, dtype, like),
+        "mask": prepare_mask(arguments["attention_mask"], shape, dtype),
         "head_masks": prepare_head_masks(arguments["head_mask"], shape, config, dtype),
     }
 
@@ -166,15 +166,15 @@ def prepare_positions(position_ids: Any, shape: tuple[int, int], config: ConvBer
     return np.cumsum(np.ones_like(like, shape=(1, length), dtype=np.int64), axis=1) - 1
 
 
-def prepare_mask(attention_mask: Any, shape: tuple[int, int], dtype: Any, like: Any) -> Any:
-    """The additive mask: 0 where attention is allowed (attention_mask 1), the most negative number where not (0).
+def prepare_mask(attention_mask: Any, shape: tuple[int, int], dtype: Any) -> Any:
+    """The additive mask: 0 where attention is allowed (attention_mask 1), the most negative number where not (0); None for none.
 
     mask = (1 - attention_mask) * min, linear in between: 0.5 masks as well. A row of 0 only attends to all alike.
     Shapes: attention_mask (B or 1, S) -> (., 1, 1, S), or (B or 1, S, S) -> (., 1, S, S).
     """
     batch, length = shape
     if attention_mask is None:
-        attention_mask = np.ones_like(like, shape=(1, length), dtype=dtype)
+        return None
     given = as_array(attention_mask, "attention_mask")
     if given.dtype.kind not in number_kinds(dtype) or not bool(np.all((given.real >= 0) & (given.real <= 2))):
         raise ValueError("attention_mask: must hold numbers: 1 attends, 0 does not (a number between works, up to 2)")

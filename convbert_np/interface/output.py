@@ -15,14 +15,20 @@ class ModelOutput:
     Source: transformers.utils.ModelOutput.
     """
 
-    def __init__(self, results: dict[str, Any], **extras: Any):
-        vars(self).update(_results=results, _extras=extras)
+    def __init__(self, results: dict[str, Any], once: bool = False, **extras: Any):
+        vars(self).update(_results=results, _extras=extras, _once=once)
 
     def __getattr__(self, name: str) -> Any:
         for values in (self.__dict__.get("_results", {}), self.__dict__.get("_extras", {})):
             if name in values:
                 return values[name]
         raise AttributeError(f"this output has no {name!r}; it has {[*self.__dict__.get('_results', {}), *EXTRAS]}")
+
+    def take_cache(self) -> bool:
+        """Part with the cache if it was kept for one way back only; whether that is so."""
+        if self._once:
+            vars(self)["_extras"] = self._extras | {"cache": None}
+        return self._once
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"{name}: the results of a call are not to be changed")
@@ -67,7 +73,9 @@ class ModelOutput:
     def __repr__(self) -> str:
         lines = [f"  {name}: {describe(value)}" for name, value in self.items()]
         kernels = self._extras.get("dynamic_kernels", ())
-        cache = "kept; see trace(out)" if self._extras.get("cache") is not None else "not kept (keep_cache=False)"
+        cache = (
+            "kept; see trace(out)" if self._extras.get("cache") is not None else "none (keep_cache=False, or gone back through)"
+        )
         return "\n".join(["ModelOutput", *lines, f"  dynamic_kernels: {describe(kernels)}", f"  cache: {cache}"])
 
 

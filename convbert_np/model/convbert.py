@@ -57,17 +57,19 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
     return x, {name: tuple(values) for name, values in collected.items()}, cache if has_cache else None
 
 
-def convbert_backward(dx, cache, dhidden_states=None, dattentions=None, ddynamic_kernels=None, keep=None) -> Tree:
+def convbert_backward(dx, cache, dhidden_states=None, dattentions=None, ddynamic_kernels=None, keep=None, forget=False) -> Tree:
     """Adjoint of `convbert`: from the gradient dx of x_L to that of everything.
 
     The three dicts map an index to what the loss takes from that hidden state, attention or kernel directly. With `keep`, a tree
-    of parameters, only their gradients are returned.
+    of parameters, only their gradients are returned. With `forget` each layer's part of the cache is dropped once it is read.
     """
     dhidden_states = dict(dhidden_states or {})
     last = len(cache["encoder"]["layer"])
     dhidden_states[last] = dx + dhidden_states[last] if last in dhidden_states else dx
     kept_layers = None if keep is None else keep.get("encoder", {})
-    encoded = encoder_backward(dhidden_states, cache["encoder"], dattentions or {}, ddynamic_kernels or {}, kept_layers)  # (3)
+    encoded = encoder_backward(
+        dhidden_states, cache["encoder"], dattentions or {}, ddynamic_kernels or {}, kept_layers, forget
+    )  # (3)
     grads: Tree = {"encoder": {"layer": encoded["layer"]}}
     de = encoded["x"]
     if "embeddings_project" in cache:

@@ -67,19 +67,21 @@ def encoder(x, params, config: ConvBertConfig, mask=None, head_masks=None, rng=N
     return x
 
 
-def encoder_backward(dhidden_states, cache, dattentions, ddynamic_kernels, keep=None) -> Tree:
+def encoder_backward(dhidden_states, cache, dattentions, ddynamic_kernels, keep=None, forget=False) -> Tree:
     """Adjoint of `encoder`, last layer first.
 
     `dhidden_states`, `dattentions`, `ddynamic_kernels` map an index to what the loss takes from that output directly:
     hidden state 0 is the encoder's input, hidden state i+1 the output of layer i. With `keep`, a tree of parameters, only their
-    gradients survive a layer.
+    gradients survive a layer. With `forget` the layer's values do not survive it either.
     """
     num_layers = len(cache["layer"])
     layers: Tree = {}
     dx = dhidden_states[num_layers]
     for index in reversed(range(num_layers)):
         key = str(index)
-        grads = encoder_layer_backward(dx, cache["layer"][key], dattentions.get(index), ddynamic_kernels.get(index))
+        layer = cache["layer"].pop(key) if forget else cache["layer"][key]
+        grads = encoder_layer_backward(dx, layer, dattentions.get(index), ddynamic_kernels.get(index))
         dx = grads["x"] + dhidden_states[index] if index in dhidden_states else grads["x"]
         layers[key] = grads if keep is None else select(grads, keep["layer"][key])
+        del layer, grads  # or they would live on while the layer below computes
     return {"x": dx, "layer": {key: layers[key] for key in reversed(layers)}}

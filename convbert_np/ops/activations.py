@@ -79,11 +79,11 @@ def _lookup(name):
 
 
 def gelu(x):
-    """x Phi(x), as max(x, 0) - |x| Phi(-|x|), in float32 as x / (1 + Phi(-x)/Phi(x))"""
+    """x Phi(x), as max(x, 0) - |x| Phi(-|x|); in float32 as x / (1 + Phi(-x)/Phi(x))"""
     if x.dtype == np.float32:
-        y = normal_odds(x)
-        y += 1
-        return np.divide(x, y, out=y)
+        inverse_cdf = normal_odds(x)
+        inverse_cdf += 1
+        return np.divide(x, inverse_cdf, out=inverse_cdf)
     a, _, tail = folded_normal(x)
     tail *= a
     return (np.maximum(x, 0) if np.isrealobj(x) else (x + magnitude(x)) / 2) - tail
@@ -92,20 +92,18 @@ def gelu(x):
 def gelu_derivative(x):
     """Phi(x) + x phi(x)"""
     if x.dtype == np.float32:
-        cdf = normal_odds(x)
-        cdf += 1
-        np.divide(1, cdf, out=cdf)
-        pdf = np.multiply(x, x, out=like(x))
-        pdf *= -0.5
-        np.exp(pdf, out=pdf)
-        pdf *= x
-        pdf *= 1 / math.sqrt(2 * math.pi)
-        cdf += pdf
-        return cdf
-    _, gaussian, tail = folded_normal(x)
+        inverse_cdf = normal_odds(x)
+        inverse_cdf += 1
+        cdf = np.divide(1, inverse_cdf, out=inverse_cdf)
+        gaussian = np.multiply(x, x, out=like(x))
+        gaussian *= -0.5
+        np.exp(gaussian, out=gaussian)
+    else:
+        _, gaussian, tail = folded_normal(x)
+        cdf = unfold_tail(x, tail)
     gaussian *= 1 / math.sqrt(2 * math.pi)
     gaussian *= x
-    gaussian += unfold_tail(x, tail)
+    gaussian += cdf
     return gaussian
 
 

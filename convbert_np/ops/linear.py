@@ -6,7 +6,6 @@ from convbert_np.memory import matmul, zeros_like
 from convbert_np.ops.sums import column_sums
 from convbert_np.tree import Tree
 
-
 FEW_ROWS = 512
 
 
@@ -44,7 +43,7 @@ def linear_backward(dy, cache) -> Tree:
 
 
 def linear_backward_of_some_rows(dy, cache) -> Tree:
-    """`linear_backward` where dy is zero in many rows, as behind a loss over some of the tokens: only the others are multiplied."""
+    """`linear_backward` for a dy that is zero in many rows, as behind a loss over some tokens: only the others are multiplied."""
     rows, drows = cache["x"].reshape(-1, cache["x"].shape[-1]), dy.reshape(-1, dy.shape[-1])
     some = np.any(drows, axis=-1)
     grads = linear_backward(drows[some], cache | {"x": rows[some]})

@@ -1,9 +1,11 @@
 r"""The error function and the normal distribution in NumPy, which has neither.
 
-Two approximations carry everything here, each with its own coefficients for float32 and for float64:
+Two approximations carry everything here, each with its own coefficients for float32 and for float64, and a third one
+float32's gelu:
 
-    erf(z)  = z + z q(z^2)                 |z| < 1     q a polynomial
-    Phi(-a) = exp(-a^2/2) P(a)/Q(a)        a >= 0      P, Q polynomials with positive coefficients
+    erf(z)           = z + z q(z^2)                 |z| < 1     q a polynomial
+    Phi(-a)          = exp(-a^2/2) P(a)/Q(a)        a >= 0      P, Q polynomials with positive coefficients
+    Phi(-x) / Phi(x) = exp(-x P(x^2)/Q(x^2))                    other P, Q, with positive coefficients too
 
 Phi is the cumulative distribution function of the standard normal distribution, and
 erfc(z) = 2 Phi(-sqrt(2) z). The second form keeps the relative accuracy where Phi(-a) itself is tiny: what is
@@ -45,6 +47,19 @@ _TABLES: dict[str, dict[str, tuple[float, ...]]] = {
             0.48607177,
             1.2280682,
             1.6908067,
+            1.0,
+        ),
+        "logit_p": (
+            1.5247389e-06,
+            0.0005613993,
+            0.018343862,
+            0.22194293,
+            1.5957692,
+        ),
+        "logit_q": (
+            8.930063e-05,
+            0.007282338,
+            0.09354207,
             1.0,
         ),
     },
@@ -143,22 +158,23 @@ def normal_cdf_and_pdf(x):
 
 
 def folded_normal(x):
-    """a = |x| (at most 40), exp(-a^2/2) and Phi(-a), of which gelu and its derivative are made.
+    """a = |x| (at most 40), exp(-a^2/2) and Phi(-a), of which gelu and its derivative are made in float64."""
+    a = np.minimum(magnitude(x), _FARTHEST)
+    gaussian = _exp_minus_square(a, 0.5)
+    return a, gaussian, gaussian * _scaled_tail(a, _tables(x))
 
-    In float32 a^2 is simply rounded, for that is half of the work: an error of 1e-6 of a Phi(-a) of 1e-9, and of 5e-6 of one
-    of 1e-38, far below the rounding of anything that is added to it.
+
+def normal_odds(x):
+    """Phi(-x) / Phi(x), the odds against: exp(-x R(x^2)), where R is a quotient of polynomials with positive coefficients.
+
+    For float32 alone, where it makes gelu and its derivative in half of the steps that Phi takes. Relatively exact to 1e-5 for
+    x <= 6, where it is 1e-9.
     """
     tables = _tables(x)
-    a = np.minimum(magnitude(x), _FARTHEST)
-    gaussian = np.exp(a * a * -0.5) if a.dtype == np.float32 else _exp_minus_square(a, 0.5)
-    return a, gaussian, gaussian * _scaled_tail(a, tables)
-
-
-_ODDS=(-3.43770570e-09,2.59818164e-07,-7.83370704e-06,1.09780996e-04,6.84213583e-05,-7.26713429e-02,-1.59576738e+00)
-def normal_odds(x):
-    """Phi(-x) / Phi(x)"""
-    odds = _polynomial(np.multiply(x, x, out=like(x)), _ODDS)
-    odds *= x
+    squares = np.multiply(x, x, out=like(x))
+    odds = _polynomial(squares, tables["logit_p"])
+    odds /= _polynomial(squares, tables["logit_q"])
+    odds *= -x if x.ndim == 0 else np.negative(x, out=squares)
     return np.exp(odds, out=odds)
 
 

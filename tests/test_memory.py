@@ -1,0 +1,155 @@
+"""Memory that is used again: nothing is handed out twice, everything comes back."""
+
+import gc
+import random
+import threading
+
+import numpy as np
+import pytest
+
+from convbert_np import memory
+from convbert_np.memory import LARGE, Loan, Slab, empty, like, matmul, release, zeros_like
+
+
+@pytest.fixture
+def slabs(monkeypatch):
+    """No slabs yet, and small ones."""
+    gc.collect()
+    monkeypatch.setattr(Loan, "slabs", [])
+    monkeypatch.setattr(memory, "SLAB", 64 * LARGE)
+    return Loan.slabs
+
+
+def test_a_slab_gives_what_is_free_and_joins_what_comes_back():
+    """Against a plain map of the bytes, over random requests."""
+    rng, slab = random.Random(0), Slab(1000)
+    used, held = np.zeros(1000, bool), []
+    for _ in range(5000):
+        if held and rng.random() < 0.5:
+            start, stop = held.pop(rng.randrange(len(held)))
+            slab.give(start, stop)
+            used[start:stop] = False
+        else:
+            size = rng.randint(1, 200)
+            start = slab.take(size)
+            fits = next((at for at in range(1001 - size) if not used[at : at + size].any()), None)
+            assert start == fits, "the lowest place that is large enough"
+            if start is not None:
+                used[start : start + size] = True
+                held.append((start, start + size))
+        assert sum(stop - start for start, stop in slab.free) == 1000 - used.sum()
+        assert all(a[1] < b[0] for a, b in zip(slab.free, slab.free[1:], strict=False)), "neighbours are joined"
+        assert slab.is_idle() == (not held)
+
+
+def test_arrays_do_not_overlap_and_keep_their_numbers(slabs):
+    rng = np.random.default_rng(0)
+    held = {}
+    for turn in range(300):
+        shape = tuple(rng.integers(200, 400, 2))
+        array = empty(shape, np.float32)
+        assert array.shape == shape and array.dtype == np.float32 and array.flags.c_contiguous and array.flags.writeable
+        array[...] = turn
+        held[turn] = array[3:, ::2] if turn % 3 else array
+        del array
+        for old in rng.permutation(list(held))[: len(held) // 2]:
+            assert np.all(held.pop(old) == old)
+    assert len(slabs) >= 1
+    held.clear()
+    assert all(slab.is_idle() for slab in slabs)
+
+
+def test_memory_is_used_again_once_all_views_are_gone(slabs):
+    first = empty((LARGE,), np.uint8)
+    address, view = first.__array_interface__["data"][0], first[5:].reshape(-1, 1).T
+    del first
+    second = empty((LARGE,), np.uint8)
+    assert second.__array_interface__["data"][0] != address
+    del view
+    third = empty((LARGE,), np.uint8)
+    assert third.__array_interface__["data"][0] == address
+    assert np.shares_memory(third, third[1:]) and not np.shares_memory(second, third)
+
+
+def test_starts_differ_in_their_page(slabs):
+    """Arrays that start at one place of a page are slow together."""
+    places = {array.__array_interface__["data"][0] % 4096 for array in [empty((1024, 256), np.float32) for _ in range(8)]}
+    assert len(places) == 8
+
+
+def test_small_arrays_are_those_of_numpy(slabs):
+    assert empty((LARGE // 8 - 1,), np.float64).flags.owndata and not slabs
+    assert not empty((LARGE // 8,), np.float64).flags.owndata and len(slabs) == 1
+    assert empty((), np.float64).shape == () and empty((0, 3), np.int8).shape == (0, 3)
+
+
+def test_an_array_that_is_larger_than_a_slab(slabs):
+    array = empty((100, LARGE), np.uint8)
+    array[...] = 1
+    assert len(slabs) == 1 and array.sum(dtype=int) == 100 * LARGE
+
+
+def test_release_returns_what_is_idle(slabs):
+    kept, gone = empty((60, LARGE), np.uint8), empty((60, LARGE), np.uint8)
+    assert len(slabs) == 2
+    release()
+    assert len(slabs) == 2
+    del gone
+    release()
+    assert len(slabs) == 1
+    kept[...] = 3
+    del kept
+    release()
+    assert slabs == []
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (2, 1, 0), (1, 2, 0)])
+def test_like_lies_as_its_model_does(axes):
+    x = np.zeros((40, 50, 60)).transpose(axes)
+    for made in (like(x), zeros_like(x), like(x[:2])):
+        model = x if made.shape == x.shape else x[:2]
+        assert made.shape == model.shape and made.dtype == model.dtype
+        assert np.argsort(made.strides).tolist() == np.argsort(model.strides).tolist()
+    assert not np.any(zeros_like(x))
+
+
+def test_like_and_matmul_leave_other_arrays_to_their_own_library():
+    class Other(np.ndarray):
+        pass
+
+    x = np.ones((300, 400)).view(Other)
+    assert type(like(x)) is Other and type(zeros_like(x)) is Other and type(matmul(x, x.T)) is Other
+
+
+def test_matmul_is_the_product():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((3, 70, 80)), rng.standard_normal((3, 80, 90))
+    np.testing.assert_array_equal(matmul(a, b), a @ b)
+    np.testing.assert_array_equal(matmul(a[0], b[0] * 1j), a[0] @ (b[0] * 1j))
+
+
+def test_threads_take_and_give_at_the_same_time(slabs):
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(200):
+            arrays = [empty((int(rng.integers(1, 4)), LARGE), np.uint8) for _ in range(3)]
+            for array in arrays:
+                array[...] = seed
+            assert all(np.all(array == seed) for array in arrays)
+
+    errors = []
+    threads = [threading.Thread(target=lambda s=s: errors.extend(_run(work, s))) for s in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert all(slab.is_idle() for slab in slabs)
+
+
+def _run(work, seed):
+    try:
+        work(seed)
+    except BaseException as error:
+        return [error]
+    return []
