@@ -10,6 +10,7 @@ from convbert_np.interface.models import (
     ConvBertModel,
 )
 from convbert_np.interface.output import ModelOutput
+from convbert_np.interface.pretraining import ConvBertForPreTraining
 from convbert_np.tokenization import (
     AddedToken,
     BatchEncoding,
@@ -29,6 +30,7 @@ __all__ = [
     "ConvBertConfig",
     "ConvBertForMaskedLM",
     "ConvBertForMultipleChoice",
+    "ConvBertForPreTraining",
     "ConvBertForQuestionAnswering",
     "ConvBertForSequenceClassification",
     "ConvBertForTokenClassification",

@@ -25,6 +25,8 @@ AXES = {
     "C": "classes (masked LM: the vocabulary), or choices",
     "P": "positions",
     "T": "token types",
+    "M": "masked positions of the whole batch (pre-training)",
+    "R": "positions of the whole batch that are not padding (pre-training)",
     "1": "1",
 }
 
@@ -70,6 +72,8 @@ def tf1_name(module: str, leaf: str) -> str:
     """A parameter's variable in the original TensorFlow 1 code; heads have none there."""
     if module.startswith(("classifier", "qa_outputs", "sequence_summary")):
         return ""
+    if module.startswith("discriminator_predictions"):
+        return f"{module.replace('.', '/')}/{leaf}"
     path = module.replace(".", "/").replace("encoder/layer/{i}", "encoder/layer_{i}")
     for ours, theirs in (
         ("key_conv_attn_layer", "conv_attn_key"),
@@ -218,15 +222,13 @@ def layer_end_rows(module: str, x: str, axes_in: str, residual: str, grouped: bo
 
 def head_rows() -> Iterator[Name]:
     """The heads."""
-    yield from linear_rows("generator_predictions.dense", "last hidden state", "B S H", "B S E")
-    yield from activation_rows("generator_predictions.activation", "dense.y", "B S E", "gelu")
-    yield from layer_norm_rows("generator_predictions.LayerNorm", "activation.y", "B S E")
-    yield module_input("generator_lm_head", "B S E", "generator_predictions.LayerNorm.y")
+    yield from masked_lm_rows()
     yield Name("generator_lm_head.weight", "V E", "the word embeddings, if tied", "generator_lm_head.weight",
                "convbert/embeddings/word_embeddings/weight", "electra/embeddings/word_embeddings")  # fmt: skip
     yield Name("generator_lm_head.bias", "V", "b", "generator_lm_head.bias", "generator_lm_head/bias",
                "generator_predictions/output_bias")  # fmt: skip
-    yield module_output("generator_lm_head", "B S V", "x W^T + b; the logits")
+    yield from or_masked(module_output("generator_lm_head", "B S V", "x W^T + b; the logits"))
+    yield from pretraining_rows()
     yield module_input("classifier", "B S H", "what the classifier reads (multiple choice: B H)")
     yield from dropout_rows("classifier.dropout", "x of the first token", "B H")
     yield from linear_rows("classifier.dense", "dropout.y", "B H", "B H")
@@ -242,6 +244,31 @@ def head_rows() -> Iterator[Name]:
         yield Name(f"{side}_logits", "B S", f"qa_outputs.y[..., {index}]", f"{side}_logits")
     yield from summary_rows()
     yield from loss_rows()
+
+
+def masked_lm_rows() -> Iterator[Name]:
+    """The masked-LM head up to its last map. In pre-training it sees the masked positions alone."""
+    yield from or_masked(*linear_rows("generator_predictions.dense", "last hidden state", "B S H", "B S E"))
+    yield from or_masked(*activation_rows("generator_predictions.activation", "dense.y", "B S E", "gelu"))
+    yield from or_masked(*layer_norm_rows("generator_predictions.LayerNorm", "activation.y", "B S E"))
+    yield from or_masked(module_input("generator_lm_head", "B S E", "generator_predictions.LayerNorm.y"))
+
+
+def or_masked(*rows: Name) -> Iterator[Name]:
+    """Rows whose values may have one axis, of the masked positions, in place of batch and sequence."""
+    for row in rows:
+        yield row if row.is_parameter else row._replace(axes=f"{row.axes} or {row.axes.replace('B S', 'M')}")
+
+
+def pretraining_rows() -> Iterator[Name]:
+    """Replaced-token detection: what the generator put in, and the discriminator's head."""
+    yield Name("masked_positions", "B S", "whether the position has a label")
+    yield Name("sampled_ids", "M", "argmax of generator_lm_head.y + Gumbel noise")
+    module = "discriminator_predictions"
+    yield from linear_rows(f"{module}.dense", "last hidden state", "B S H", "B S H")
+    yield from activation_rows(f"{module}.activation", "dense.y", "B S H", "hidden_act")
+    yield from linear_rows(f"{module}.dense_1", "activation.y", "B S H", "B S 1")
+    yield Name("discriminator_logits", "B S", "dense_1.y[..., 0]")
 
 
 def summary_rows() -> Iterator[Name]:
@@ -266,6 +293,14 @@ def loss_rows() -> Iterator[Name]:
         yield Name(f"{module}.log_probs", axes, "log softmax over classes of logits", "inside cross_entropy")
         yield Name(f"{module}.loss", "", "mean over the kept labels", "result of the loss")
     yield Name("loss", "", "(start_loss_fct.loss + end_loss_fct.loss) / 2", "loss")
+    yield Name("generator_loss_fct.logits", "M V", "generator_lm_head.y")
+    yield Name("generator_loss_fct.labels", "M", "the original ids")
+    yield Name("generator_loss_fct.log_probs", "M V", "log softmax over the vocabulary of logits")
+    yield Name("generator_loss_fct.loss", "", "mean cross-entropy over the masked positions")
+    yield Name("discriminator_loss_fct.kept", "B S", "attention_mask > 0")
+    yield Name("discriminator_loss_fct.logits", "R", "discriminator_logits where kept")
+    yield Name("discriminator_loss_fct.labels", "R", "1 where the sampled id is not the original one, else 0")
+    yield Name("discriminator_loss_fct.loss", "", "mean binary cross-entropy over the kept positions")
 
 
 @cache
@@ -289,8 +324,8 @@ def _index() -> dict[str, Name]:
 
 
 def lookup(name: str) -> Name:
-    """The row of a name; any layer, with or without "convbert.". Raises KeyError for what is not a name."""
-    general = re.sub(r"^(convbert\.)?encoder\.layer\.\d+\.", "encoder.layer.{i}.", name).removeprefix("convbert.")
+    """The row of a name; any layer, with or without "convbert.", or "generator.". Raises KeyError for what is not a name."""
+    general = re.sub(r"^encoder\.layer\.\d+\.", "encoder.layer.{i}.", re.sub(r"^(convbert|generator)\.", "", name))
     if general not in _index():
         raise KeyError(f"{name!r} is not a name of a parameter or value of ConvBERT")
     return _index()[general]

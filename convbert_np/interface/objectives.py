@@ -61,6 +61,29 @@ def choice_loss(logits, labels, config: ConvBertConfig, reduction="mean"):
 choice_loss_backward = token_loss_backward
 
 
+def detection_loss(logits, is_fake, kept, reduction="mean"):
+    r"""Binary cross-entropy of whether a token was replaced, over the positions that are no padding.
+
+        rows = logits[kept]                                                             (1)
+        loss = binary_cross_entropy(rows, is_fake[kept])                                (2)
+
+    Shapes : logits, is_fake, kept (B, S); rows (R,).
+    Source : Clark et al. 2020 (arXiv 2003.10555), replaced-token detection; get_discriminator_output of the original code.
+    """
+    rows = logits[kept]  # (1)
+    loss, cache = binary_cross_entropy_with_logits(rows, is_fake[kept].astype(rows.dtype), reduction)  # (2)
+    return loss, {"discriminator_loss_fct": {"kept": kept} | cache}
+
+
+def detection_loss_backward(dloss, cache) -> Tree:
+    """Adjoint of `detection_loss`: padding gets no gradient."""
+    grads = binary_cross_entropy_with_logits_backward(dloss, cache["discriminator_loss_fct"])  # (2)
+    kept = cache["discriminator_loss_fct"]["kept"]
+    dlogits = np.zeros_like(grads["logits"], shape=kept.shape)
+    dlogits[kept] = grads["logits"]  # (1)
+    return {"logits": dlogits, "discriminator_loss_fct": grads}
+
+
 def infer_problem_type(labels: Any, config: ConvBertConfig) -> str:
     """What `labels` ask for if the configuration does not say: a single label means regression, integers classes."""
     if config.problem_type is not None:

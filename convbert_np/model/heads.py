@@ -48,6 +48,34 @@ def masked_lm_head_backward(dlogits, cache) -> Tree:
     return {"x": dense["x"], "generator_predictions": grads, "generator_lm_head": lm_head}
 
 
+def discriminator_head(x, params, config: ConvBertConfig, rng=None):
+    r"""For every token a score that it is not the one that stood there.
+
+        h      = act(x W_d^T + b_d)                                                     (1)
+        logits = h w^T + b                                        (H -> 1)              (2)
+
+    Shapes : x, h (B, S, H), logits (B, S).
+    Source : Clark et al. 2020 (arXiv 2003.10555); get_discriminator_output of the original code.
+    """
+    own = params["discriminator_predictions"]
+    projected, dense = linear(x, **own["dense"])  # (1)
+    h, act = activation(projected, config.hidden_act)  # (1)
+    scores, dense_1 = linear(h, **own["dense_1"])  # (2)
+    logits = scores[..., 0]
+    cache = {"dense": dense, "activation": act, "dense_1": dense_1}
+    return logits, {"discriminator_predictions": cache, "discriminator_logits": logits}
+
+
+def discriminator_head_backward(dlogits, cache) -> Tree:
+    """Adjoint of `discriminator_head`."""
+    own = cache["discriminator_predictions"]
+    dense_1 = linear_backward(dlogits[..., None], own["dense_1"])  # (2)
+    act = activation_backward(dense_1["x"], own["activation"])  # (1)
+    dense = linear_backward(act["x"], own["dense"])  # (1)
+    grads: Tree = {"dense": dense, "activation": act, "dense_1": dense_1}
+    return {"x": dense["x"], "discriminator_predictions": grads, "discriminator_logits": dlogits}
+
+
 def sequence_classification_head(x, params, config: ConvBertConfig, rng=None):
     r"""One decision per sequence, from the state of its first token.
 

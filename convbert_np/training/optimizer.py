@@ -95,15 +95,14 @@ def adamw(
     check_alike(params, grads=grads, first_moments=moments.first, second_moments=moments.second)
     if step < 1:
         raise ValueError(f"step: counts from 1, got {step}")
-    corrected = settings.bias_correction
-    corrections = (1 - settings.beta1**step, 1 - settings.beta2**step) if corrected else (1.0, 1.0)
+    correction1, correction2 = (1 - beta**step if settings.bias_correction else 1.0 for beta in settings[:2])
     jobs: list[tuple[Any, Any]] = []
     for name, p in params.items():
         if not p.flags.writeable:
             raise ValueError(f"params: {name} is read-only; training changes parameters in place")
         rate = lr if lr_factors is None else lr * lr_factors[name]
         arrays = (p, grads[name], moments.first[name], moments.second[name])
-        jobs += in_parts(arrays, Factors(rate, settings.decay_of(name), *corrections, scale))
+        jobs += in_parts(arrays, Factors(rate, settings.decay_of(name), correction1, correction2, scale))
 
     def work(start: int, stop: int) -> None:
         space = np.empty(BLOCK, np.uint64)  # room for a block of any real dtype
