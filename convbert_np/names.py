@@ -62,7 +62,9 @@ class Name(NamedTuple):
 
 
 def tf2_name(module: str, leaf: str) -> str:
-    """A parameter's variable in the TensorFlow 2 classes of transformers."""
+    """A parameter's variable in the TensorFlow 2 classes of transformers; "" if there is none."""
+    if module.startswith("discriminator_predictions"):  # transformers has no model for this
+        return ""
     path = module.replace(".", "/").replace("encoder/layer/{i}", "encoder/layer_._{i}")
     prefix = "" if module.startswith(("generator", "classifier", "qa_outputs", "sequence_summary")) else "convbert/"
     return f"{prefix}{path}/{leaf}"

@@ -36,12 +36,6 @@ NEW = -1  # in an order of axes: one of size 1 that the variable lacks
 ORDERS = {"transposed": (1, 0), "A": (0, NEW)}
 LAYER = re.compile(r"(?<=/encoder/)layer_(0|[1-9][0-9]{0,3})(?=/)")
 EMBEDDINGS = "electra/embeddings/"
-HEAD = {
-    "discriminator_predictions/dense/kernel": "transposed",
-    "discriminator_predictions/dense/bias": "",
-    "discriminator_predictions/dense_1/kernel": "transposed",
-    "discriminator_predictions/dense_1/bias": "",
-}
 RELEASED_RATIO = 2  # of every released model
 
 
@@ -177,10 +171,7 @@ def targets() -> dict[str, Target]:
             table |= variants(variable, row.name, axes, "discriminator")
             table |= variants(variable.replace("electra/", "generator/", 1), row.name, axes, "generator")
         else:
-            table[variable] = Target("generator", row.name, axes)
-    for variable, axes in HEAD.items():
-        name = variable.replace("/", ".").replace("kernel", "weight")
-        table[variable] = Target("discriminator", name, axes)
+            table[variable] = Target(variable.partition("_")[0], row.name, axes)
     return table
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convbert_np.config import ConvBertConfig
-from convbert_np.interface.base import LM_HEAD, WORD_EMBEDDINGS, ConvBertPreTrainedModel, Options, as_generator
+from convbert_np.interface.base import KEEP, LM_HEAD, WORD_EMBEDDINGS, ConvBertPreTrainedModel, Options, as_generator
 from convbert_np.interface.cotangents import split_cotangents
 from convbert_np.interface.inputs import as_array, prepare, unpack
 from convbert_np.interface.models import ConvBertForMaskedLM, ConvBertModel
@@ -59,7 +59,7 @@ def generator_config(config: ConvBertConfig) -> GeneratorConfig:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
             raise ValueError(f"{name}: must be a share of the discriminator's, above 0 and at most 1, got {value!r}")
     hidden = round(config.hidden_size * share)
-    fields = {
+    fields: dict[str, Any] = {
         "hidden_size": hidden,
         "num_attention_heads": max(1, round(config.num_attention_heads * share)),
         "intermediate_size": 4 * hidden,
@@ -110,7 +110,9 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         small, hidden = generator_config(config), config.hidden_size
         body = {f"generator.{n}": shape for n, shape in body_shapes(small).items() if not n.startswith(SHARED)}
         head = linear_shapes("discriminator_predictions.dense", hidden, hidden)
-        return body | ConvBertForMaskedLM.head_shapes(small) | head | linear_shapes("discriminator_predictions.dense_1", hidden, 1)
+        return (
+            body | ConvBertForMaskedLM.head_shapes(small) | head | linear_shapes("discriminator_predictions.dense_1", hidden, 1)
+        )
 
     @property
     def generator_body(self) -> Tree:
@@ -135,16 +137,16 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
     def run(self, given: dict[str, Any], options: Options) -> Any:
         r"""The call: see `ConvBertPreTrainedModel.__call__`; here
 
-            logits_G  = generator(input_ids)[masked positions]                          (1)
-            loss_G    = cross_entropy(logits_G, labels)                                 (2)
-            sampled   = gumbel_sample(logits_G)                   (no gradient)         (3)
-            filled    = the original ids, at masked positions the sampled ones          (4)
-            logits_D  = discriminator(filled)                                           (5)
-            loss_D    = binary_cross_entropy(logits_D, filled != original)              (6)
-            loss      = 1 * loss_G + 50 * loss_D                                        (7)
+            logits_G  = generator(input_ids)[masked positions]
+            loss_G    = cross_entropy(logits_G, labels)
+            sampled   = gumbel_sample(logits_G)                   (no gradient)
+            filled    = the original ids, at masked positions the sampled ones
+            logits_D  = discriminator(filled)
+            loss_D    = binary_cross_entropy(logits_D, filled != original)
+            loss      = 1 * loss_G + 50 * loss_D
 
         input_ids (B, S) with [MASK] in place of some ids; labels (B, S): the original ids at the masked positions, -100
-        elsewhere (see `convbert_np.training.masking`). (6) is a mean over the positions that attention_mask does not exclude.
+        elsewhere (see `convbert_np.training.masking`). loss_D is a mean over the positions that attention_mask does not exclude.
         `rng` draws the dropout masks and, with or without `training`, the samples; a tree (an earlier call's cache) repeats both.
 
         Results: loss, generator_loss, discriminator_loss, generator_logits (M, V) of the M masked positions,
@@ -165,21 +167,22 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         if labels is not None:
             labels = class_labels(labels, "labels", original.shape, self.config.vocab_size, None)
             original = np.where(labels == IGNORED, original, labels)
-            results, cache, filled = self.generate(inputs, labels, rng, options)  # (1) (2) (3)
-            inputs |= {"input_ids": filled}  # (4)
-        results["discriminator_logits"], collected, own = self.discriminate(inputs, rng, options)  # (5)
+            results, cache, filled = self.generate(inputs, labels, rng, options)
+            inputs |= {"input_ids": filled}
+        results["discriminator_logits"], collected, own = self.discriminate(inputs, rng, options)
         cache |= own
         is_fake = inputs["input_ids"] != original
         if labels is not None:
             kept = attended(arguments["attention_mask"], original.shape)
-            results["discriminator_loss"], detected = detection_loss(results["discriminator_logits"], is_fake, kept)  # (6)
+            results["discriminator_loss"], detected = detection_loss(results["discriminator_logits"], is_fake, kept)
             weighted = (GENERATOR_WEIGHT * results["generator_loss"], DISCRIMINATOR_WEIGHT * results["discriminator_loss"])
-            results["loss"] = sum(weighted)  # (7)
+            results["loss"] = sum(weighted)
             cache |= detected | {"loss": results["loss"]}
         kernels = collected.pop("dynamic_kernels")
         results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
         extras = {"filled_ids": inputs["input_ids"], "is_fake": is_fake}
-        out = ModelOutput(results, dynamic_kernels=kernels, cache=cache if options.keep_cache else None, **extras)
+        extras |= {"dynamic_kernels": kernels, "cache": cache if options.keep_cache else None}
+        out = ModelOutput(results, options.keep_cache == "backward", **extras)
         return out if options.return_dict else out.to_tuple()
 
     def generate(self, inputs: Tree, labels: Any, rng: Any, options: Options) -> tuple[dict[str, Any], Tree, Any]:
@@ -187,7 +190,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         small, masked = generator_config(self.config), labels != IGNORED
         noise = child(rng, "generator") if options.training else None
         without = inputs | {"head_masks": None}
-        x, _, body = convbert(without, self.generator_body, small, noise, (), options.keep_cache)
+        x, _, body = convbert(without, self.generator_body, small, noise, (), KEEP[options.keep_cache])
         word = self.body["embeddings"]["word_embeddings"]["weight"]
         head_params = self.params | {"generator_lm_head": self.params["generator_lm_head"] | {"weight": word}}
         logits, head = masked_lm_head(x[masked], head_params, small)
@@ -204,7 +207,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         wanted = {"attentions": options.output_attentions, "hidden_states": options.output_hidden_states}
         collect = ["dynamic_kernels", *(name for name, asked in wanted.items() if asked)]
         noise = child(rng, "convbert") if options.training else None
-        x, collected, body = convbert(inputs, self.body, self.config, noise, collect, options.keep_cache)
+        x, collected, body = convbert(inputs, self.body, self.config, noise, collect, KEEP[options.keep_cache])
         logits, head = discriminator_head(x, self.params, self.config)
         return logits, collected, {"convbert": body, **head}
 
@@ -221,13 +224,16 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         if not isinstance(out, ModelOutput):
             raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
         if out.cache is None:
-            raise ValueError("out: was computed with keep_cache=False, so that there are no values to go back through")
+            raise ValueError(
+                "out: has no values to go back through: keep_cache=False, or 'backward' and gone back through already"
+            )
         self.check_own(out)
-        cache, everything = out.cache, intermediates
+        cache = out.cache
         direct, indexed = split_cotangents(cotangents, out, self.outputs, cache["convbert"], self.dtype)
-        tree = self.back_through_discriminator(direct, indexed, out, None if everything else self.body)
+        forget, (own, other) = out.take_cache(), (None, None) if intermediates else (self.body, self.generator_body)
+        tree = self.back_through_discriminator(direct, out, cache, {**indexed, "keep": own, "forget": forget})
         if out.generator_loss is not None:
-            tree |= self.back_through_generator(direct, out, None if everything else self.generator_body)
+            tree |= self.back_through_generator(direct, cache, {"keep": other, "forget": forget})
         flat = flatten(tree)
         for name in [n for n in flat if n.startswith("generator.embeddings.") and n.endswith((".weight", ".bias"))]:
             shared = name.replace("generator.", "convbert.", 1)
@@ -236,29 +242,28 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
             flat[self.prefix + WORD_EMBEDDINGS] = flat[self.prefix + WORD_EMBEDDINGS] + flat.pop(LM_HEAD)
         return self.collect_gradients(flat, intermediates)
 
-    def back_through_discriminator(self, direct: dict[str, Any], indexed: dict, out: ModelOutput, keep: Any) -> Tree:
-        """Adjoint of (5), (6) and the discriminator's part of (7)."""
+    def back_through_discriminator(self, direct: dict[str, Any], out: ModelOutput, cache: Tree, options: dict) -> Tree:
+        """The gradients of `discriminate`, of its loss and of what stands over it."""
         dlogits = direct.get("discriminator_logits", np.zeros_like(out.discriminator_logits))
-        dloss = direct.get("discriminator_loss", 0) + DISCRIMINATOR_WEIGHT * direct.get("loss", 0)  # (7)
+        dloss = direct.get("discriminator_loss", 0) + DISCRIMINATOR_WEIGHT * direct.get("loss", 0)
         grads: Tree = {"loss": direct["loss"]} if "loss" in direct else {}
         if out.discriminator_loss is not None:
-            grads |= detection_loss_backward(np.asarray(dloss, self.dtype), out.cache)  # (6)
+            grads |= detection_loss_backward(np.asarray(dloss, self.dtype), cache)
             dlogits = dlogits + grads.pop("logits")
-        head = discriminator_head_backward(dlogits, out.cache)  # (5)
-        body = convbert_backward(head.pop("x"), out.cache["convbert"], **indexed, keep=keep)  # (5)
+        head = discriminator_head_backward(dlogits, cache)
+        body = convbert_backward(head.pop("x"), cache["convbert"], **options)
         return {"convbert": body, **head, **grads}
 
-    def back_through_generator(self, direct: dict[str, Any], out: ModelOutput, keep: Any) -> Tree:
-        """Adjoint of (1), (2) and the generator's part of (7)."""
-        cache = out.cache
-        dloss = direct.get("generator_loss", 0) + GENERATOR_WEIGHT * direct.get("loss", 0)  # (7)
-        loss = cross_entropy_backward(np.asarray(dloss, self.dtype), cache["generator_loss_fct"])  # (2)
+    def back_through_generator(self, direct: dict[str, Any], cache: Tree, options: dict) -> Tree:
+        """The gradients of `generate`; the samples have none."""
+        dloss = direct.get("generator_loss", 0) + GENERATOR_WEIGHT * direct.get("loss", 0)
+        loss = cross_entropy_backward(np.asarray(dloss, self.dtype), cache["generator_loss_fct"])
         dlogits = loss["logits"] + direct.get("generator_logits", 0)
-        head = masked_lm_head_backward(dlogits, cache)  # (1)
+        head = masked_lm_head_backward(dlogits, cache)
         drows, masked = head.pop("x"), cache["masked_positions"]
         dx = np.zeros_like(drows, shape=(*masked.shape, drows.shape[-1]))
-        dx[masked] = drows  # (1)
-        body = convbert_backward(dx, cache["generator"], keep=keep)  # (1)
+        dx[masked] = drows
+        body = convbert_backward(dx, cache["generator"], **options)
         return {"generator": body, **head, "generator_loss_fct": loss}
 
 

@@ -107,9 +107,10 @@ def adamw(
     def work(start: int, stop: int) -> None:
         space = np.empty(BLOCK, np.uint64)  # room for a block of any real dtype
         for arrays, factors in jobs[start:stop]:
-            is_block = arrays[0].ndim == 1 and arrays[0].size <= BLOCK and type(arrays[0]) is np.ndarray
-            scratch = space.view(arrays[0].dtype)[: arrays[0].size] if is_block else np.empty_like(arrays[0])
-            adamw_update(*arrays, factors, settings, scratch)
+            p, g, m, v = arrays
+            is_block = type(p) is np.ndarray and p.ndim == 1 and p.size <= BLOCK
+            scratch = space.view(p.dtype)[: p.size] if is_block else np.empty_like(p)
+            adamw_update(p, g, m, v, factors, settings, scratch)
 
     share(work, len(jobs), SHARED)
 
