@@ -290,9 +290,12 @@ def loss_rows() -> Iterator[Name]:
         ("loss_fct", "the logits", "B S C"), ("start_loss_fct", "start_logits", "B S"), ("end_loss_fct", "end_logits", "B S"),
     ):  # fmt: skip
         labels = axes.rpartition(" ")[0]
-        yield Name(f"{module}.logits", axes, f"{logits} (with the axes of the task)", "first argument of the loss")
-        yield Name(f"{module}.labels", labels, "the labels (with the axes of the task)", "second argument of the loss")
-        yield Name(f"{module}.log_probs", axes, "log softmax over classes of logits", "inside cross_entropy")
+        masked = [" or M C", " or M"] if module == "loss_fct" else ["", ""]  # the positions that a training step looks at
+        yield Name(f"{module}.logits", axes + masked[0], f"{logits} (with the axes of the task)", "first argument of the loss")
+        yield Name(
+            f"{module}.labels", labels + masked[1], "the labels (with the axes of the task)", "second argument of the loss"
+        )
+        yield Name(f"{module}.log_probs", axes + masked[0], "log softmax over classes of logits", "inside cross_entropy")
         yield Name(f"{module}.loss", "", "mean over the kept labels", "result of the loss")
     yield Name("loss", "", "(start_loss_fct.loss + end_loss_fct.loss) / 2", "loss")
     yield Name("generator_loss_fct.logits", "M V", "generator_lm_head.y")

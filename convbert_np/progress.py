@@ -45,7 +45,7 @@ class Progress:
         self.file = sys.stderr if file is None else file
         self.show = is_terminal(self.file) if show is None else show
         self.tell, self.clock = tell, clock
-        self.done = 0
+        self.done = self.before = 0
         self.start = self.drawn = clock()
         self._width = 0
 
@@ -57,6 +57,10 @@ class Progress:
         if self.show and self.tell is None:
             self.file.write("\n")
             self.file.flush()
+
+    def begin_at(self, done: int) -> None:
+        """So much was done before this: it counts as done, but not for the rate."""
+        self.done = self.before = done
 
     def advance(self, number: int = 1) -> None:
         """Count `number` more as done."""
@@ -71,7 +75,7 @@ class Progress:
     def line(self) -> str:
         """The text to show now."""
         seconds = self.clock() - self.start
-        rate = self.done / seconds if seconds > 0 else 0.0
+        rate = (self.done - self.before) / seconds if seconds > 0 else 0.0
         of = "" if self.total is None else f"/{self.total:,}"
         counted = f"{self.done:,}{of} {self.unit}".rstrip() + f", {number(rate)}/s" * (rate > 0)
         if not self.total:

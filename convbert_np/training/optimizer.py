@@ -205,7 +205,7 @@ def layerwise_factors(names: Mapping[str, Any] | list[str], decay: float, num_la
     factors = {}
     for name in names:
         layer = re.search(r"encoder\.layer\.([0-9]+)\.", name)
-        embedded = re.match(r"(convbert\.)?embeddings(_project)?\.", name)
+        embedded = re.match(r"(convbert\.|generator\.)?embeddings(_project)?\.", name)
         depth = int(layer[1]) + 1 if layer else 0 if embedded else num_layers + 2
         factors[name] = decay ** (num_layers + 2 - depth)
     return factors
