@@ -1,0 +1,5 @@
+"""Fixtures for all tests."""
+
+from device import cupy
+
+__all__ = ["cupy"]

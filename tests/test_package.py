@@ -16,6 +16,7 @@ ROOMS = [
     "tree",
     "files",
     "progress",
+    "backend",
     "memory",
     "blocks",
     "ops",

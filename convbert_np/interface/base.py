@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from convbert_np.backend import to_device
 from convbert_np.config import ConvBertConfig, check_flag
 from convbert_np.interface.cotangents import split_cotangents
 from convbert_np.interface.inputs import as_array, by_name, number_kinds, prepare, unpack
@@ -225,6 +226,15 @@ class ConvBertPreTrainedModel:
         model.config = copy.deepcopy(self.config)
         model.params = unflatten({name: as_parameter(value, name, dtype) for name, value in self.named_parameters().items()})
         return model
+
+    def to(self, device: str) -> Self:
+        """Move the parameters to a device, "cupy" (a GPU) or "numpy" (the host), and return this model.
+
+        What a call is given then must be there, too; what it returns is there. Raises ValueError for another device, ImportError
+        without CuPy, RuntimeError without a GPU.
+        """
+        self.params = to_device(self.params, device)
+        return self
 
     def resize_token_embeddings(self, new_num_tokens: int, seed: int | np.random.Generator = 0) -> None:
         """Change the vocabulary to `new_num_tokens` pieces: the first rows stay, new ones are drawn as in a fresh model.

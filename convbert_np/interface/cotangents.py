@@ -31,7 +31,7 @@ def split_cotangents(
         if not index and name in (*outputs, "loss"):
             if getattr(out, name, None) is None:
                 raise ValueError(f"cotangents: there is no {name!r} in this output (no labels were given)")
-            direct[name] = checked(value, name, np.shape(out[name]), dtype)
+            direct[name] = checked(value, name, out[name].shape, dtype)
         elif base in shapes:
             for position, one in by_index(base, index, value, len(shapes[base])).items():
                 if one is not None and position in body[f"d{base}"]:
@@ -49,8 +49,8 @@ def default_cotangent(out: ModelOutput) -> Any:
     loss = getattr(out, "loss", None)
     if loss is None:
         raise ValueError("out: has no loss, because no labels were given; say by `cotangents` what to differentiate")
-    if np.ndim(loss):
-        raise ValueError(f"out: has a loss per label, of shape {np.shape(loss)}; give cotangents={{'loss': ...}} of that shape")
+    if loss.ndim:
+        raise ValueError(f"out: has a loss per label, of shape {loss.shape}; give cotangents={{'loss': ...}} of that shape")
     return np.ones_like(loss)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from convbert_np.backend import as_like
 from convbert_np.tree import Tree
 
 
@@ -22,7 +23,7 @@ def dropout(x, p, rng=None, mask=None):
     if not isinstance(rng, Mapping) and rng is not None and not hasattr(rng, "random"):
         raise TypeError(f"rng: must be a numpy Generator or a tree of masks, got {type(rng).__name__}")
     if mask is None and rng is not None and p > 0:
-        mask = rng.get("mask") if isinstance(rng, Mapping) else rng.random(x.shape, dtype=np.float32) >= p
+        mask = rng.get("mask") if isinstance(rng, Mapping) else as_like(rng.random(x.shape, dtype=np.float32) >= p, x)
         if mask is None:
             raise ValueError(f"rng: the tree of dropout masks lacks one that is needed, of shape {x.shape}")
     if mask is None:

@@ -39,7 +39,7 @@ def span_dynamic_conv_backward(dconv, cache, ddynamic_kernel=None) -> Tree:
     num_heads, num_taps = kernel.shape[2:]
     dconv_heads, v_heads = by_head(dconv, num_heads), by_head(v, num_heads)
     dkernel = matmul(dconv_heads[..., None, :], windows(v_heads, num_taps))[..., 0, :]  # (4)
-    readers = np.ascontiguousarray(taps_that_read(kernel))
+    readers = taps_that_read(kernel).copy()
     dv = matmul(windows(dconv_heads, num_taps), readers[..., None]).reshape(v.shape)  # (4)
     if ddynamic_kernel is not None:
         dkernel += ddynamic_kernel

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from convbert_np.backend import add_at, library_of
 from convbert_np.memory import zeros_like
 from convbert_np.tree import Tree
 
@@ -34,6 +35,8 @@ def scatter_add(table, ids, rows):
     Rows of equal id are brought together by a stable sort and summed in one sweep each: deterministic, and faster than np.add.at
     on wide tables.
     """
+    if library_of(table) is not np:
+        return add_at(table, ids, rows)
     order = np.argsort(ids, kind="stable")
     sorted_ids = ids[order]
     starts = np.flatnonzero(np.diff(sorted_ids, prepend=-1))  # where a new id begins

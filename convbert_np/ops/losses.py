@@ -36,7 +36,8 @@ def cross_entropy_backward(dloss, cache) -> Tree:
     keep = labels != cache["ignore_index"]
     drows = spread(dloss, keep, cache["reduction"], count_of(keep, log_probs), log_probs)  # (3)
     dlog_probs = zeros_like(log_probs)
-    np.put_along_axis(dlog_probs, np.where(keep, labels, 0)[..., None], -drows[..., None], axis=-1)  # (2)
+    kept = np.flatnonzero(keep)
+    dlog_probs.reshape(-1, log_probs.shape[-1])[kept, labels.reshape(-1)[kept]] = -drows.reshape(-1)[kept]  # (2)
     dlogits = zeros_like(log_probs)
     dlogits[keep] = log_softmax_backward(dlog_probs[keep], {"y": log_probs[keep], "axis": -1})["x"]  # (1)
     return {"logits": dlogits, "log_probs": dlog_probs, "loss": dloss}

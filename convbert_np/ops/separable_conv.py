@@ -29,7 +29,7 @@ def depthwise_conv(x, weight):
     Cache  : x, weight, y.
     Source : torch.nn.Conv1d(groups=H, bias=False), a cross-correlation: the filter is not flipped.
     """
-    by_tap = np.ascontiguousarray(weight[:, 0].T)  # (K, H)
+    by_tap = weight[:, 0].T.copy()  # (K, H)
     y = np.einsum("bshj,jh->bsh", windows(x, len(by_tap)), by_tap)  # (1)
     return y, {"x": x, "weight": weight, "y": y}
 
@@ -37,10 +37,10 @@ def depthwise_conv(x, weight):
 def depthwise_conv_backward(dy, cache) -> Tree:
     """Adjoint of `depthwise_conv`: x_s is read by the positions around it, by the one j - (K-1)/2 before it with tap j."""
     x, weight = cache["x"], cache["weight"]
-    flipped = np.ascontiguousarray(weight[:, 0, ::-1].T)  # (K, H)
+    flipped = weight[:, 0, ::-1].T.copy()  # (K, H)
     dx = np.einsum("bshj,jh->bsh", windows(dy, len(flipped)), flipped)  # (1)
     dweight = np.einsum("bsh,bshj->jh", dy, windows(x, len(flipped))).T[:, None]  # (1)
-    return {"x": dx, "weight": np.ascontiguousarray(dweight), "y": dy}
+    return {"x": dx, "weight": dweight.copy(), "y": dy}
 
 
 def pointwise_conv(x, weight):

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from convbert_np.backend import as_like, to_host
 from convbert_np.interface.base import ConvBertPreTrainedModel
+from convbert_np.interface.inputs import as_array
 from convbert_np.ops.activations import ACTIVATIONS
 from convbert_np.tree import flatten, unflatten
 from convbert_np.verify.table import Table
@@ -94,7 +96,7 @@ def check_gradients(
     if not isinstance(made, tuple) or len(made) != 2 or not hasattr(made[0], "dtype"):
         raise TypeError("forward: must return (y, cache), y being one array")
     y, cache = made
-    cotangent = np.asarray(rng.standard_normal(np.shape(y)))
+    cotangent = as_like(np.asarray(rng.standard_normal(y.shape)), y)
     returned = backward(cotangent, cache)
     if not isinstance(returned, Mapping):
         raise TypeError(f"backward: must return a dict from names to gradients, got {type(returned).__name__}")
@@ -133,7 +135,7 @@ def known_method(method: str, tolerance: float | None) -> tuple[float, float]:
 
 def float64_names(flat: Mapping[str, Any]) -> list[str]:
     """The arguments that are arrays of float64. Raises ValueError for floats of another size, which would go unchecked."""
-    arrays = {name: value for name, value in flat.items() if isinstance(value, np.ndarray) and value.dtype.kind in "fc"}
+    arrays = {name: value for name, value in flat.items() if hasattr(value, "__array_function__") and value.dtype.kind in "fc"}
     for name, value in arrays.items():
         if value.dtype != np.float64 or value.size == 0:
             raise ValueError(f"arguments: {name} must be float64 and not empty to be checked, got {value.dtype} {value.shape}")
@@ -161,6 +163,7 @@ def derivative(
     if isinstance(direction, int | np.integer):
         index, direction = direction, np.zeros(flat[name].shape)
         direction.reshape(-1)[index] = 1
+    direction = as_like(direction, flat[name])
     if method == "complex":
         values = {key: flat[key].astype(np.complex128) for key in floats}
         return float(np.imag(function(values | {name: values[name] + 1j * step * direction})) / step)
@@ -172,11 +175,11 @@ def judge(
     name: str, numeric: np.ndarray, gradient: Any, argument: np.ndarray, where: np.ndarray, tolerance: float
 ) -> GradientCheck:
     """Compare a gradient with its numerical derivative at some entries."""
-    got, want = (np.shape(gradient), getattr(gradient, "dtype", None)), (argument.shape, argument.dtype)
+    got, want = (getattr(gradient, "shape", ()), getattr(gradient, "dtype", None)), (argument.shape, argument.dtype)
     if got != want:
         detail = f"the gradient is {got[1]} {got[0]}, the argument {want[1]} {want[0]}"
         return GradientCheck(name, float("nan"), tolerance, detail)
-    analytic = np.asarray(gradient).reshape(-1)[where]
+    analytic = to_host(gradient.reshape(-1)[as_like(where, gradient)])
     size, differences = np.linalg.norm(numeric), np.abs(analytic - numeric)
     error = float(np.linalg.norm(differences) / size) if size else float("inf") if np.any(analytic) else 0.0
     if error <= tolerance:
@@ -196,7 +199,7 @@ def judge_direction(
     rng: np.random.Generator, method: str, step: float, tolerance: float,
 ) -> GradientCheck:  # fmt: skip
     """Compare <gradient, v> with the derivative along a random direction v through all entries of an argument."""
-    v = rng.standard_normal(flat[name].shape)
+    v = as_like(rng.standard_normal(flat[name].shape), flat[name])
     numeric = derivative(lambda value: objective(forward, flat, value, cotangent), floats, flat, name, v, method, step)
     exact, scale = float(np.sum(gradient * v)), float(np.linalg.norm(gradient))
     error = abs(exact - numeric) / scale if scale else float("inf") if numeric else 0.0
@@ -256,9 +259,10 @@ def check_model_gradients(
     call.pop("keep_cache", None)
     out = model(**call)
     if cotangents is None:
-        cotangents = {name: rng.standard_normal(np.shape(out[name])) for name in out if not isinstance(out[name], tuple)}
+        single = [name for name in out if not isinstance(out[name], tuple)]
+        cotangents = {name: as_like(np.asarray(rng.standard_normal(out[name].shape)), out[name]) for name in single}
     grads = model.backward(out, cotangents)
-    directions = {name: rng.standard_normal(g.shape) / np.sqrt(g.size) for name, g in grads.items()}
+    directions = {name: as_like(rng.standard_normal(g.shape) / np.sqrt(g.size), g) for name, g in grads.items()}
     if model.config.pad_token_id is not None:
         directions[f"{model.prefix}embeddings.word_embeddings.weight"][model.config.pad_token_id] = 0
     exact = {name: float(np.sum(grads[name] * v)) for name, v in directions.items()}
@@ -266,7 +270,7 @@ def check_model_gradients(
     twin = model.astype(np.complex128) if method == "complex" else model.astype(np.float64)
     call |= {"rng": out.cache} if call.get("training") else {}
     if call.get("inputs_embeds") is not None:
-        call["inputs_embeds"] = np.asarray(call["inputs_embeds"]).astype(twin.dtype)
+        call["inputs_embeds"] = as_array(call["inputs_embeds"], "inputs_embeds").astype(twin.dtype)
     report = GradientReport()
     for name, direction in directions.items():
         numeric = directional_derivative(twin, call, cotangents, name, direction, method, step)

@@ -31,7 +31,7 @@ class TracedValue:
         """mean, std, min and max of the value; nan for an empty one."""
         if self.value.size == 0:
             return dict.fromkeys(("mean", "std", "min", "max"), float("nan"))
-        numbers = np.asarray(self.value.real, dtype=np.float64)
+        numbers = self.value.real.astype(np.float64)
         low, high = float(numbers.min()), float(numbers.max())
         with np.errstate(over="ignore", invalid="ignore"):
             return {"mean": float(numbers.mean()), "std": float(numbers.std()), "min": low, "max": high}
@@ -121,7 +121,7 @@ def table_row(value: TracedValue, graded: bool) -> list[str]:
     """One line of the table, after the name."""
     shape = "x".join(map(str, value.value.shape)) or "()"
     statistics = [f"{number:.3g}" for number in value.statistics.values()]
-    size = ["" if value.gradient is None else f"{np.linalg.norm(np.asarray(value.gradient).ravel()):.3g}"] if graded else []
+    size = ["" if value.gradient is None else f"{float(np.linalg.norm(value.gradient.reshape(-1))):.3g}"] if graded else []
     return [shape, value.axes, *statistics, *size, value.equation]
 
 
