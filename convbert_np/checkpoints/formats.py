@@ -13,6 +13,7 @@ from convbert_np.checkpoints.sharded import open_shards
 from convbert_np.checkpoints.stored import StoredTensor
 from convbert_np.checkpoints.tf_bundle import open_tf_bundle
 from convbert_np.checkpoints.torch_file import open_torch
+from convbert_np.tokenization.checks import check_path
 
 Opener = Callable[[Path], dict[str, StoredTensor]]
 
@@ -59,7 +60,7 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     No values are read. Of several in a directory the first of PREFERRED is taken. Raises FileNotFoundError if there is none,
     CheckpointError for a file that is in none of the formats or is not what its format asks for.
     """
-    found = weights_of(Path(path))
+    found = weights_of(check_path(path, "path"))
     if found.name.endswith(INDEX):
         first = SHARDED.get(Path(found.name.removesuffix(INDEX)).suffix)
         if first is None:
@@ -105,6 +106,8 @@ def format_of(path: Path) -> str:
         return TF1
     with open(path, "rb") as file:
         head = file.read(64)
+    if path.name == "checkpoint" or ".data-" in path.name:
+        raise CheckpointError(path, "is a part of a TensorFlow 1 bundle; give its prefix (model.ckpt-1000) or its directory")
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(path, "is a pointer of Git LFS, not the file itself: `git lfs pull` fetches it")
     if head.startswith(b"PK"):

@@ -86,7 +86,7 @@ def resolve(name_or_directory: str | os.PathLike[str], wanted: Wanted, options: 
     or the files, or if the library or the permission to download is missing; PermissionError for a gated repository;
     OSError if the download fails; CheckpointError for a list of shards that is none.
     """
-    path = check_path(name_or_directory, "name_or_directory")
+    path = check_path(name_or_directory, "name_or_path")
     if wanted not in get_args(Wanted):
         raise ValueError(f"wanted: must be one of {', '.join(get_args(Wanted))}, not {wanted!r:.80}")
     options = check_options(options or HubOptions())

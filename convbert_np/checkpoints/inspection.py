@@ -10,6 +10,7 @@ import numpy as np
 
 from convbert_np.checkpoints.formats import Checkpoint, open_checkpoint
 from convbert_np.checkpoints.stored import StoredTensor
+from convbert_np.config import check_flag
 
 BLOCK = 1 << 20  # numbers looked at together, so that memory does not grow with the tensor
 
@@ -46,6 +47,7 @@ def inspect(path: str | os.PathLike[str], values: bool = False) -> Inspection:
 
     The values of the tensors are read only with values=True, tensor by tensor.
     """
+    check_flag("values", values)
     checkpoint = open_checkpoint(path)
     found = {name: statistics_of(tensor) for name, tensor in checkpoint.tensors.items()} if values else {}
     return Inspection(checkpoint, found)

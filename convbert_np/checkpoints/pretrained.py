@@ -4,7 +4,6 @@ import os
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +19,7 @@ from convbert_np.checkpoints.writing import FORMATS, write_checkpoint
 from convbert_np.config import ConvBertConfig, check_flag, read_json_object
 from convbert_np.interface.base import ConvBertPreTrainedModel, LoadReport, Mismatch, as_dtype, as_generator
 from convbert_np.model.initialise import initial_value
+from convbert_np.tokenization.checks import check_path
 
 Model = TypeVar("Model", bound=ConvBertPreTrainedModel)
 CONFIG = "config.json"
@@ -49,7 +49,10 @@ def load_pretrained(
     options = take_options(more)
     dtype, rng = as_dtype(dtype), as_generator(seed, "seed")
     check_flag("ignore_mismatched_sizes", ignore_mismatched_sizes)
-    is_bundle = os.path.isfile(f"{os.fspath(name_or_path)}.index") if isinstance(name_or_path, str | os.PathLike) else False
+    name_or_path = check_path(name_or_path, "name_or_path") if isinstance(name_or_path, os.PathLike) else name_or_path
+    is_bundle = isinstance(name_or_path, str | os.PathLike) and os.path.isfile(f"{name_or_path}.index")
+    if is_bundle and options.subfolder:
+        raise ValueError("subfolder: is for a directory or a repository, not for the prefix of a bundle")
     path = name_or_path if is_bundle else resolve(name_or_path, "model" if config is None else "weights", options)
     checkpoint = open_checkpoint(path)
     tensors = under_our_names(checkpoint, part)
@@ -156,9 +159,10 @@ def compared(
     given = {name: tensors[name] for name in own if name in tensors}
     mismatched = [Mismatch(name, t.shape, own[name].shape) for name, t in given.items() if t.shape != own[name].shape]
     if mismatched and not ignore_mismatched:
-        listed = "; ".join(f"{name} is {found}, must be {needed}" for name, found, needed in mismatched)
+        listed = "; ".join(f"{name} is {found}, must be {needed}" for name, found, needed in mismatched[:3])
+        more = f" and {len(mismatched) - 3} more" if len(mismatched) > 3 else ""
         hint = "ignore_mismatched_sizes=True draws these afresh"
-        raise CheckpointError(checkpoint.path, f"shapes do not fit the configuration: {listed}; {hint}")
+        raise CheckpointError(checkpoint.path, f"shapes do not fit the configuration: {listed}{more}; {hint}")
     for name, tensor in given.items():
         if not tensor.dtype.endswith(("float16", "float32", "float64")):
             raise CheckpointError(tensor.path, f"must hold real numbers, is {tensor.dtype}", name)
@@ -203,13 +207,13 @@ def save_pretrained(
     max_shard_size: int | str = "5GB",
 ) -> None:
     """Write config.json and the weights into a directory; see the method of the models."""
-    directory = Path(directory)
+    directory = check_path(directory, "directory")
+    if not isinstance(format, str) or format not in FORMATS:
+        raise ValueError(f"format: must be one of {', '.join(FORMATS)}, got {format!r}")
     config = ConvBertConfig.from_dict(model.config.to_dict() | {"architectures": [type(model).__name__]})
     state = model.named_parameters() if format == "safetensors" else model.state_dict()
     if {name: value.shape for name, value in model.named_parameters().items()} != model.shapes(config):
         raise ValueError("config: the model's configuration was changed and does not describe its parameters any more")
     if model.dtype.kind == "c":
         raise ValueError("dtype: a complex model serves gradient checks only; it cannot be saved")
-    if format not in FORMATS:
-        raise ValueError(f"format: must be one of {', '.join(FORMATS)}, got {format!r}")
     write_checkpoint(directory, config, state, format, max_shard_size)

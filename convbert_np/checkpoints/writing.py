@@ -2,6 +2,7 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from convbert_np.checkpoints.npz import write_npz
 from convbert_np.checkpoints.safetensors import write_safetensors
-from convbert_np.checkpoints.sharded import as_size, index_text, shard_files, split
+from convbert_np.checkpoints.sharded import MOST_SHARDS, as_size, index_text, shard_files, split
 from convbert_np.checkpoints.stored import StoredTensor
 from convbert_np.checkpoints.torch_writer import write_torch
 from convbert_np.config import ConvBertConfig
@@ -55,40 +56,76 @@ FORMATS: dict[str, tuple[str, Callable[[Path, Tensors], None]]] = {  # the file 
     "torch": ("pytorch_model.bin", write_as_torch),
     "npz": ("model.npz", write_as_npz),
 }
+RIVALS = ("tf_model.h5", "tf_model.h5.index.json")  # preferred to an .npz when a directory is read
 ENDINGS = {os.path.splitext(weights)[1]: name for name, (weights, _) in FORMATS.items()}
-OURS = re.compile(r"(model|pytorch_model)(-\d{5}-of-\d{5})?\.(safetensors|bin|npz)(\.index\.json)?")
+CONFIG = "config.json"
+SHARD = r"(-\d{5}-of-\d{5})?"
+OURS = re.compile(
+    rf"model{SHARD}\.safetensors|pytorch_model{SHARD}\.bin|model\.npz|(model\.safetensors|pytorch_model\.bin)\.index\.json"
+)
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of weights has a name that `write_checkpoint`, or the reference, gives."""
+    return OURS.fullmatch(name) is not None
 
 
 def write_checkpoint(
     directory: Path, config: ConvBertConfig, tensors: Tensors, format: str, max_shard_size: int | str = "5GB"
-) -> list[Path]:
-    """Write config.json and the weights into a directory, which is made if there is none; the files of the weights.
+) -> tuple[list[Path], list[Path]]:
+    """Write config.json and the weights into a directory, which is made if there is none; the files written and removed.
 
-    Each file appears whole or not at all. Weights that another call left there are removed, so that no loader takes them for the
-    new ones: an index before the shards that it names are replaced, and all others at the end. An .npz is never sharded.
+    All files are written into a directory of their own first; if that fails, nothing has changed. Then they are renamed into their
+    places, and weights of an earlier call, which a loader might take for the new ones, are removed. An index goes first,
+    and comes last, so that no loader takes shards of two calls for a model. An .npz is never sharded.
+
+    Raises ValueError naming max_shard_size if that makes more shards than are read, FileExistsError if the directory holds weights
+    of another kind that would be loaded in place of the new ones, NotADirectoryError if it is a file.
     """
     weights, write = FORMATS[format]
+    same, sizes = repeated(tensors), {name: value.nbytes for name, value in tensors.items()}
     most = as_size(max_shard_size)
-    same = repeated(tensors)
-    sizes = {name: value.nbytes for name, value in tensors.items()}
     shards = [list(tensors)] if format == "npz" else split(sizes, most, same)
+    if len(shards) > MOST_SHARDS:
+        raise ValueError(f"max_shard_size: {max_shard_size!r} makes {len(shards)} files; {MOST_SHARDS} are allowed")
     names = shard_files(weights, len(shards))
+    check_directory(directory, weights)
     directory.mkdir(parents=True, exist_ok=True)
-    if len(shards) > 1:
-        for file in directory.iterdir():
-            if OURS.fullmatch(file.name) and file.name.endswith(".index.json"):
-                file.unlink()
-    config.save_pretrained(directory)
-    for file, shard in zip(names, shards, strict=True):
-        write(directory / file, {name: tensors[name] for name in shard})
-    if len(shards) > 1:
-        total = sum(size for name, size in sizes.items() if name not in same)
-        write_text(directory / f"{weights}.index.json", index_text(zip(names, shards, strict=True), total))
-        names.append(f"{weights}.index.json")
-    for file in list(directory.iterdir()):
-        if OURS.fullmatch(file.name) and file.name not in names:
-            file.unlink()
-    return [directory / name for name in names]
+    with tempfile.TemporaryDirectory(dir=directory, prefix=".convbert-np-") as staged:
+        stage = Path(staged)
+        for file, shard in zip(names, shards, strict=True):
+            write(stage / file, {name: tensors[name] for name in shard})
+        if len(shards) > 1:
+            total = sum(size for name, size in sizes.items() if name not in same)
+            write_text(stage / f"{weights}.index.json", index_text(zip(names, shards, strict=True), total))
+            names.append(f"{weights}.index.json")
+        config.save_pretrained(stage)
+        removed = put_in_place(stage, directory, [*names, CONFIG])
+    return [directory / name for name in (*names, CONFIG)], removed
+
+
+def put_in_place(stage: Path, directory: Path, names: list[str]) -> list[Path]:
+    """Rename files into a directory, an index last, and remove other weights there; what was removed."""
+    others = [file for file in directory.iterdir() if is_ours(file.name) and file.name not in names]
+    for index in [file for file in directory.iterdir() if is_ours(file.name) and file.name.endswith(".index.json")]:
+        index.unlink()
+    for name in names:
+        os.replace(stage / name, directory / name)
+    for file in others:
+        file.unlink(missing_ok=True)
+    return others
+
+
+def check_directory(directory: Path, weights: str) -> None:
+    """Raise NotADirectoryError for a file, FileExistsError for what would be loaded in place of the weights, or is in the way."""
+    if os.path.lexists(directory) and not directory.is_dir():
+        raise NotADirectoryError(f"{directory}: is a file, not a directory to write to")
+    for rival in RIVALS:
+        if weights == "model.npz" and (directory / rival).exists():
+            raise FileExistsError(f"{directory}: holds {rival}, which would be loaded in place of {weights}; remove it first")
+    for name in (weights, CONFIG):
+        if (directory / name).is_dir():
+            raise IsADirectoryError(f"{directory / name}: is a directory where a file is to be written")
 
 
 def repeated(tensors: Tensors) -> dict[str, str]:

@@ -119,5 +119,7 @@ def run_convert(parsed: argparse.Namespace) -> int:
         print(f"left out: the state of an optimizer, {len(done.left_out)} tensors")
     for file in done.files:
         print(f"written: {file}, {Path(file).stat().st_size:,} bytes")
+    for file in done.removed:
+        print(f"removed: {file}, weights of before")
     print(f"{len(done.tensors)} tensors, {total:,} bytes of values")
     return OK
