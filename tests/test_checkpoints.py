@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import warnings
 from pathlib import Path
 
@@ -99,36 +100,123 @@ def test_weights_of_an_earlier_call_are_removed_and_other_files_are_not(tmp_path
         assert_same(model_now, loaded(cb.ConvBertForTokenClassification, tmp_path))
 
 
-def test_a_save_that_is_broken_off_leaves_no_mixture(tmp_path, monkeypatch):
-    """Killed between two files of a sharded model, the directory has the old weights or none, never some of each."""
-    old, new = make("token", np.float32, seed=1), make("token", np.float32, seed=2)
-    for first, second in (({}, {"max_shard_size": 3000}), ({"max_shard_size": 3000}, {"max_shard_size": 3000})):
-        directory = tmp_path / str(len(first))
-        old.save_pretrained(directory, **first)
-        written = []
+LAYOUTS = (
+    {},
+    {"max_shard_size": 3000},
+    {"max_shard_size": 4000},
+    {"format": "torch"},
+    {"format": "torch", "max_shard_size": 3000},
+    {"format": "npz"},
+)
 
-        def replace(source, target, _real=os.replace, _written=written):
-            if len(_written) == 4:
+
+@pytest.mark.parametrize("before", LAYOUTS, ids=str)
+@pytest.mark.parametrize("after", LAYOUTS, ids=str)
+@pytest.mark.parametrize("eps", [1e-12, 1e-6], ids=["same_config", "other_config"])
+def test_a_save_that_is_broken_off_leaves_the_old_model_the_new_one_or_none(tmp_path, monkeypatch, before, after, eps):
+    """Stopped before any one of its renamings and removals, it leaves no parts of both, and no temporary file."""
+    old, new = make("token", np.float32, seed=1), make("token", np.float32, seed=2, layer_norm_eps=eps)
+    old.save_pretrained(tmp_path / "old", **before)
+    found = []
+    for steps in range(100):
+        directory = shutil.copytree(tmp_path / "old", tmp_path / str(steps))
+        done = save_some_steps(monkeypatch, steps, lambda directory=directory: new.save_pretrained(directory, **after))
+        assert not list(directory.glob(".*"))
+        found.append(which_model(directory, {"old": old, "new": new}))
+        if done:
+            break
+    assert found[0] == "old" and found[-1] == "new" and len(found) > 2
+    assert found == sorted(found, key=["old", "none", "new"].index)
+
+
+def save_some_steps(monkeypatch, steps: int, save) -> bool:
+    """Save, but be broken off before the renaming or removal of this number; whether the save came to its end."""
+    left = iter(range(steps))
+
+    def counted(real):
+        def step(path, *target, **options):
+            place = Path(*target or (path,))
+            is_step = not any(part.startswith(".convbert-np-") for part in place.parts[-2:])
+            if is_step and next(left, None) is None:
                 raise KeyboardInterrupt
-            _written.append(target)
-            _real(source, target)
+            return real(path, *target, **options)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", replace)
-            with pytest.raises(KeyboardInterrupt):
-                new.save_pretrained(directory, **second)
-        assert not list(directory.glob(".*")), "no temporary file is left"
-        if first:
-            with pytest.raises(FileNotFoundError, match="holds no weights"):
-                cb.ConvBertForTokenClassification.from_pretrained(directory)
-        else:
-            assert_same(old, loaded(cb.ConvBertForTokenClassification, directory))
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)  # which takes most of the time
+        patch.setattr(os, "replace", counted(os.replace))
+        patch.setattr(Path, "unlink", counted(Path.unlink))
+        try:
+            save()
+        except KeyboardInterrupt:
+            return False
+    return True
+
+
+def which_model(directory: Path, models) -> str:
+    """The name of the model that a directory holds; "none" if it holds no weights."""
+    try:
+        model = loaded(cb.ConvBertForTokenClassification, directory)
+    except FileNotFoundError:
+        return "none"
+    name = next(
+        name
+        for name, m in models.items()
+        if np.array_equal(m.state_dict()["classifier.weight"], model.state_dict()["classifier.weight"])
+    )
+    assert_same(model, models[name])
+    assert model.config.layer_norm_eps == models[name].config.layer_norm_eps, "the configuration of one, the weights of the other"
+    return name
+
+
+def test_a_save_that_fails_changes_nothing(tmp_path, monkeypatch):
+    old, new = make("token", np.float32, seed=1), make("token", np.float32, seed=2)
+    old.save_pretrained(tmp_path / "old", max_shard_size=3000)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()}
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for format in FORMATS:
+        for directory in (tmp_path / "old", tmp_path / "new" / "place"):
+            with pytest.raises(OSError, match="No space left"):
+                new.save_pretrained(directory, format=format)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "old").iterdir()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["old"], "no empty directory is left"
+
+
+def test_a_directory_in_which_the_new_weights_would_not_be_found_is_refused(tmp_path):
+    model = make("token", np.float32)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError, match="is a file, not a directory to write to"):
+        model.save_pretrained(tmp_path / "file")
+    (tmp_path / "tf").mkdir()
+    (tmp_path / "tf" / "tf_model.h5").write_text("preferred to an .npz")
+    with pytest.raises(FileExistsError, match=r"tf_model\.h5, which would be loaded in place of model\.npz"):
+        model.save_pretrained(tmp_path / "tf", format="npz")
+    (tmp_path / "taken" / "config.json").mkdir(parents=True)
+    with pytest.raises(FileExistsError, match=r"config\.json: is a directory"):
+        model.save_pretrained(tmp_path / "taken")
+    with (
+        pytest.raises(ValueError, match=r"max_shard_size: 1 makes \d+ files; 2 are allowed"),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("convbert_np.checkpoints.writing.MOST_SHARDS", 2)
+        model.save_pretrained(tmp_path / "new", max_shard_size=1)
+    assert sorted(map(str, (p.relative_to(tmp_path) for p in tmp_path.rglob("*")))) == [
+        "file", "taken", "taken/config.json", "tf", "tf/tf_model.h5",
+    ]  # fmt: skip
+    model.save_pretrained(tmp_path / "tf", format="torch")
+    assert_same(model, loaded(cb.ConvBertForTokenClassification, tmp_path / "tf"))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"format": "h5"}, "format: must be one of safetensors, torch, npz, got 'h5'"),
+        ({"format": ["torch"]}, "format: must be one of"),
         ({"max_shard_size": "big"}, "max_shard_size: must be"),
     ],
 )

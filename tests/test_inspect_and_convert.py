@@ -107,7 +107,8 @@ def test_every_format_into_every_other(tmp_path, source, target, head):
     model = make(head, np.float32)
     model.save_pretrained(tmp_path / "a", format=source)
     done = convert(tmp_path / "a", tmp_path / "b", format=target)
-    assert [file.name for file in done.files] == [FILES[target]] and done.left_out == []
+    assert [file.name for file in done.files] == ["config.json", FILES[target]]
+    assert all(file.is_file() for file in done.files) and done.removed == done.left_out == []
     again, report = HEADS[head].from_pretrained(tmp_path / "b", output_loading_info=True)
     assert not any(report) and again.config.architectures == [HEADS[head].__name__]
     for name, value in model.named_parameters().items():
@@ -165,6 +166,45 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path):
     assert {dtype for dtype, _ in values_of(tmp_path / "a").values()} == {"float64"}
 
 
+def test_the_source_is_not_removed(tmp_path):
+    """In place a single file may be replaced by that of its name; what would go without a successor stays."""
+    model = make("token", np.float32)
+    model.save_pretrained(tmp_path, max_shard_size=3000)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for options in ({}, {"format": "torch"}, {"max_shard_size": 3000, "dtype": "float64"}):
+        with pytest.raises(
+            ValueError, match=r"holds the source, model-0000[1-4]-of-00004.*, which would be removed; give another directory"
+        ):
+            convert(tmp_path, tmp_path, overwrite=True, **options)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    write_safetensors(tmp_path / "mine.safetensors", model.named_parameters())
+    done = convert(tmp_path / "mine.safetensors", tmp_path, format="torch", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "mine.safetensors", "pytorch_model.bin"]
+    assert {path.name for path in done.removed} == {*before} - {"config.json"}
+
+
+def test_a_configuration_that_does_not_fit_is_refused(tmp_path):
+    make("token", np.float32).save_pretrained(tmp_path / "a")
+    config = make("token", np.float32, intermediate_size=22).config
+    with pytest.raises(ValueError, match=r"config: does not fit the tensors: .*intermediate.dense.weight is .*, not \(22, 12\)"):
+        convert(tmp_path / "a", tmp_path / "b", config=config)
+    with pytest.raises(ValueError, match=r"config: the file b\.npz takes none; give a directory"):
+        convert(tmp_path / "a", tmp_path / "b.npz", config=config)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_part_of_a_bundle_is_told_from_a_checkpoint(tmp_path):
+    (tmp_path / "model.ckpt-70.data-00000-of-00001").write_bytes(bytes(100))
+    (tmp_path / "checkpoint").write_text('model_checkpoint_path: "model.ckpt-70"\n')
+    for path in tmp_path.iterdir():
+        with pytest.raises(CheckpointError, match=r"part of a TensorFlow 1 bundle; give its prefix \(model\.ckpt-1000\)"):
+            open_checkpoint(path)
+    model = make("token", np.float32)
+    model.save_pretrained(tmp_path / "a", format="torch")
+    (tmp_path / "checkpoint").write_bytes((tmp_path / "a" / "pytorch_model.bin").read_bytes())
+    assert open_checkpoint(tmp_path / "checkpoint").format == "PyTorch", "the content says what a file is, not the name"
+
+
 @pytest.mark.parametrize(
     ("target", "options", "error", "message"),
     [
@@ -175,6 +215,10 @@ def test_what_is_there_is_not_replaced_unasked(tmp_path):
         ("b", {"max_shard_size": "x"}, ValueError, "max_shard_size"),
         ("no/such/b.npz", {}, FileNotFoundError, "there is no directory"),
         ("text", {}, ValueError, "target: must be a directory or end in"),
+        ("b.pt", {}, ValueError, "target: must be a directory or end in"),
+        ("b.h5", {}, ValueError, "target: must be a directory or end in"),
+        ("b", {"dtype": ["float32"]}, ValueError, "dtype: must be one of"),
+        ("b", {"overwrite": 1}, TypeError, "overwrite"),
     ],
 )
 def test_convert_checks_its_arguments_and_writes_nothing(tmp_path, target, options, error, message):
@@ -203,9 +247,12 @@ def test_the_command_convert(tmp_path, capsys):
     assert main([*arguments, "--shard-size", "3KB"]) == 0
     printed = capsys.readouterr().out
     assert "read:" in printed and "safetensors" in printed and "pytorch_model-00001-of-" in printed and "index.json" in printed
-    assert main(arguments) == 0, "the weights there are in shards: nothing of the same name is replaced"
     assert main(arguments) == 2
-    assert "--overwrite replaces it" in capsys.readouterr().err
+    assert "--overwrite replaces them" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 0
+    printed = capsys.readouterr().out
+    assert f"written: {tmp_path / 'b' / 'pytorch_model.bin'}, " in printed
+    assert f"removed: {tmp_path / 'b' / 'pytorch_model.bin.index.json'}, weights of before" in printed
     assert main([*arguments, "--overwrite", "--shard-size", "x"]) == 2
     assert "--shard-size: must be" in capsys.readouterr().err
     again = cb.ConvBertForMaskedLM.from_pretrained(tmp_path / "b")

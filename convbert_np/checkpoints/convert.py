@@ -108,10 +108,10 @@ def check_free(directory: Path, held: list[str], overwrite: bool) -> None:
 
 
 def check_not_source(checkpoint: Checkpoint, target: Path, weights: str) -> None:
-    """Raise ValueError if the target is the source's own directory, unless the one file of weights there is itself replaced."""
-    inside = [file.name for file in checkpoint.files if target.is_dir() and file.resolve().parent == target.resolve()]
+    """Raise ValueError if files of the source would be removed; a single one may be replaced by the new file of its name."""
+    inside = [file.name for file in checkpoint.files if is_ours(file.name) and file.resolve().parent == target.resolve()]
     if inside and inside != [weights]:
-        raise ValueError(f"target: {target} is the source's own directory; give another")
+        raise ValueError(f"target: {target} holds the source, {inside[0]}, which would be removed; give another directory")
 
 
 def check_fits(tensors: Mapping[str, StoredTensor], config: ConvBertConfig) -> None:

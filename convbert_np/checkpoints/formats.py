@@ -1,6 +1,7 @@
 """Which format a checkpoint has: told by the content of a file, or by the files of a directory."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,7 @@ OPENERS: dict[str, Opener] = {
 SAFETENSORS, PYTORCH, TF2, TF1, NPZ = OPENERS
 INDEX = ".index.json"
 SHARDED = {".safetensors": SAFETENSORS, ".bin": PYTORCH, ".h5": TF2}
+BUNDLE_PART = re.compile(r"\.data-[0-9]{5}-of-[0-9]{5}$")
 PREFERRED = (  # the order of the reference, and then what it does not read
     "model.safetensors",
     "model.safetensors.index.json",
@@ -106,7 +108,7 @@ def format_of(path: Path) -> str:
         return TF1
     with open(path, "rb") as file:
         head = file.read(64)
-    if path.name == "checkpoint" or ".data-" in path.name:
+    if BUNDLE_PART.search(path.name) or head.startswith(b"model_checkpoint_path:"):
         raise CheckpointError(path, "is a part of a TensorFlow 1 bundle; give its prefix (model.ckpt-1000) or its directory")
     if head.startswith(b"version https://git-lfs"):
         raise CheckpointError(path, "is a pointer of Git LFS, not the file itself: `git lfs pull` fetches it")

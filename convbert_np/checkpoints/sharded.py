@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +89,9 @@ def as_size(size: int | str) -> int:
     match = SIZE.fullmatch(size) if isinstance(size, str) else None
     if isinstance(size, str) and match is None:
         raise ValueError(f"max_shard_size: must be a number of bytes or a string like '5GB' or '200MiB', got {size!r}")
-    number = float(match[1]) * UNITS[match[2].upper()] if match else float(min(size, 1e18))  # type: ignore[type-var]
-    if not 1 <= number < float("inf"):
-        raise ValueError(f"max_shard_size: must be at least 1 byte and a number of bytes, got {size!r:.40}")
+    number = float(match[1]) * UNITS[match[2].upper()] if match else int(size)
+    if not 1 <= number < inf:
+        raise ValueError(f"max_shard_size: must be at least 1 byte and finite, got {size!r:.40}")
     return int(number)
 
 

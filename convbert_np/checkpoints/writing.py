@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,10 @@ FORMATS: dict[str, tuple[str, Callable[[Path, Tensors], None]]] = {  # the file 
 RIVALS = ("tf_model.h5", "tf_model.h5.index.json")  # preferred to an .npz when a directory is read
 ENDINGS = {os.path.splitext(weights)[1]: name for name, (weights, _) in FORMATS.items()}
 CONFIG = "config.json"
+INDEX = ".index.json"
 SHARD = r"(-\d{5}-of-\d{5})?"
 OURS = re.compile(
-    rf"model{SHARD}\.safetensors|pytorch_model{SHARD}\.bin|model\.npz|(model\.safetensors|pytorch_model\.bin)\.index\.json"
+    rf"model{SHARD}\.safetensors|pytorch_model{SHARD}\.bin|model\.npz|(model\.safetensors|pytorch_model\.bin){re.escape(INDEX)}"
 )
 
 
@@ -75,12 +77,12 @@ def write_checkpoint(
 ) -> tuple[list[Path], list[Path]]:
     """Write config.json and the weights into a directory, which is made if there is none; the files written and removed.
 
-    All files are written into a directory of their own first; if that fails, nothing has changed. Then they are renamed into their
-    places, and weights of an earlier call, which a loader might take for the new ones, are removed. An index goes first,
-    and comes last, so that no loader takes shards of two calls for a model. An .npz is never sharded.
+    All files are written into a directory of their own first; if that fails, nothing has changed. Then they are renamed into
+    their places (see `put_in_place`), and weights of an earlier call, which a loader might take for the new ones, are removed.
+    An .npz is never sharded.
 
-    Raises ValueError naming max_shard_size if that makes more shards than are read, FileExistsError if the directory holds weights
-    of another kind that would be loaded in place of the new ones, NotADirectoryError if it is a file.
+    Raises ValueError naming max_shard_size if that makes more shards than are read, FileExistsError if the directory holds
+    weights of another kind that would be loaded in place of the new ones, NotADirectoryError if it is a file.
     """
     weights, write = FORMATS[format]
     same, sizes = repeated(tensors), {name: value.nbytes for name, value in tensors.items()}
@@ -89,43 +91,67 @@ def write_checkpoint(
     if len(shards) > MOST_SHARDS:
         raise ValueError(f"max_shard_size: {max_shard_size!r} makes {len(shards)} files; {MOST_SHARDS} are allowed")
     names = shard_files(weights, len(shards))
-    check_directory(directory, weights)
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".convbert-np-") as staged:
+    check_directory(directory, weights, [*names, CONFIG])
+    with present(directory), tempfile.TemporaryDirectory(dir=directory, prefix=".convbert-np-") as staged:
         stage = Path(staged)
+        config.save_pretrained(stage)
         for file, shard in zip(names, shards, strict=True):
             write(stage / file, {name: tensors[name] for name in shard})
         if len(shards) > 1:
             total = sum(size for name, size in sizes.items() if name not in same)
-            write_text(stage / f"{weights}.index.json", index_text(zip(names, shards, strict=True), total))
-            names.append(f"{weights}.index.json")
-        config.save_pretrained(stage)
-        removed = put_in_place(stage, directory, [*names, CONFIG])
-    return [directory / name for name in (*names, CONFIG)], removed
+            write_text(stage / f"{weights}{INDEX}", index_text(zip(names, shards, strict=True), total))
+            names.append(f"{weights}{INDEX}")
+        removed = put_in_place(stage, directory, names)
+    return [directory / name for name in (CONFIG, *names)], removed
+
+
+@contextmanager
+def present(directory: Path) -> Iterator[None]:
+    """Make a directory, and those above it, if there is none; if the block fails, those that were made are removed again."""
+    made = [path for path in (directory, *directory.parents) if not path.exists()]
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # somebody else has put something there
+            for path in made:
+                path.rmdir()
+        raise
 
 
 def put_in_place(stage: Path, directory: Path, names: list[str]) -> list[Path]:
-    """Rename files into a directory, an index last, and remove other weights there; what was removed."""
-    others = [file for file in directory.iterdir() if is_ours(file.name) and file.name not in names]
-    for index in [file for file in directory.iterdir() if is_ours(file.name) and file.name.endswith(".index.json")]:
-        index.unlink()
-    for name in names:
+    """Rename config.json and the files of weights into a directory, and remove other weights there; what was removed.
+
+    Whenever this is broken off, a loader finds the old model, the new one, or none, never parts of both. What makes weights
+    loadable, the one file or the index, comes last. An old index goes first; under another configuration all old weights do.
+    """
+    ours = sorted((file for file in directory.iterdir() if is_ours(file.name)), key=lambda file: not file.name.endswith(INDEX))
+    first = [file for file in ours if file.name.endswith(INDEX) or not same_content(stage / CONFIG, directory / CONFIG)]
+    for file in first:
+        file.unlink()
+    for name in (CONFIG, *names):
         os.replace(stage / name, directory / name)
-    for file in others:
-        file.unlink(missing_ok=True)
-    return others
+    for file in ours:
+        if file.name not in names and file not in first:
+            file.unlink()
+    return [file for file in ours if file.name not in names]
 
 
-def check_directory(directory: Path, weights: str) -> None:
-    """Raise NotADirectoryError for a file, FileExistsError for what would be loaded in place of the weights, or is in the way."""
+def same_content(one: Path, other: Path) -> bool:
+    """Whether two files are the same, byte for byte; one may be absent."""
+    return other.is_file() and one.read_bytes() == other.read_bytes()
+
+
+def check_directory(directory: Path, weights: str, names: list[str]) -> None:
+    """Raise NotADirectoryError for a file, FileExistsError for what would be loaded in place of the weights or is in the way."""
     if os.path.lexists(directory) and not directory.is_dir():
         raise NotADirectoryError(f"{directory}: is a file, not a directory to write to")
     for rival in RIVALS:
         if weights == "model.npz" and (directory / rival).exists():
             raise FileExistsError(f"{directory}: holds {rival}, which would be loaded in place of {weights}; remove it first")
-    for name in (weights, CONFIG):
+    for name in names:
         if (directory / name).is_dir():
-            raise IsADirectoryError(f"{directory / name}: is a directory where a file is to be written")
+            raise FileExistsError(f"{directory / name}: is a directory where a file is to be written")
 
 
 def repeated(tensors: Tensors) -> dict[str, str]:

@@ -214,7 +214,8 @@ class ConvBertPreTrainedModel:
         format          "safetensors"; "torch", a pytorch_model.bin; "npz", which only this package and NumPy read
         max_shard_size  larger weights are split into files of at most so many bytes; a number or "200MB"
 
-        Each file appears whole or not at all; weights of an earlier call are removed. A tied weight is stored once.
+        Broken off at any moment, it leaves the old model, the new one or none, never parts of both; weights of an earlier call
+        are removed. A tied weight is stored once. Raises ValueError, TypeError or OSError naming the argument or the file.
         """
         from convbert_np.checkpoints.pretrained import save_pretrained
 
