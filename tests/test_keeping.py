@@ -93,5 +93,5 @@ def test_outputs_alone():
 @pytest.mark.parametrize("value", [None, 1, 0, "all", "False", [True]])
 def test_another_level_is_refused(value):
     model = make("model")
-    with pytest.raises(TypeError, match="keep_cache: must be True, False or 'backward'"):
+    with pytest.raises(TypeError, match="keep_cache: must be True, False, 'backward' or 'recompute'"):
         model(**inputs_for("model", model), keep_cache=value)

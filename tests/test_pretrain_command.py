@@ -20,10 +20,37 @@ from convbert_np.training.loop import Settings, finish
 from convbert_np.training.pretraining import corpus_of, evaluate, pretrain
 from convbert_np.training.state import CHECKPOINT, read_log
 
-SMALL = (
-    "--vocab-size 120 --layers 1 --hidden-size 16 --embedding-size 8 --heads 4 --intermediate-size 20 --kernel-size 3 "
-    "--generator-size 0.5 --length 16 --batch-size 6 --accumulation 2 --held-out 0.2 --evaluate-every 10 --save-every 3 --quiet"
-).split()
+SMALL = [
+    "--vocab-size",
+    "120",
+    "--layers",
+    "1",
+    "--hidden-size",
+    "16",
+    "--embedding-size",
+    "8",
+    "--heads",
+    "4",
+    "--intermediate-size",
+    "20",
+    "--kernel-size",
+    "3",
+    "--generator-size",
+    "0.5",
+    "--length",
+    "16",
+    "--batch-size",
+    "6",
+    "--accumulation",
+    "2",
+    "--held-out",
+    "0.2",
+    "--evaluate-every",
+    "10",
+    "--save-every",
+    "3",
+    "--quiet",
+]
 WORDS = [
     "the",
     "cat",

@@ -79,6 +79,7 @@ def add_step_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--optimizer", choices=tuple(OPTIMIZERS), default="bert", help="form of AdamW (default: bert)")
     group.add_argument("--weight-decay", metavar="X", type=float, default=0.01, help="default: 0.01")
     group.add_argument("--clip", metavar="X", type=float, default=1.0, help="norm of the gradients at most (default: 1)")
+    group.add_argument("--recompute", action="store_true", help="less memory, more time: gradient checkpointing")
     group.add_argument("--seed", metavar="N", type=int, default=0, help="default: 0")
     group.add_argument("--held-out", metavar="SHARE", type=share, default=0.02, help="of the documents (default: 0.02)")
     group.add_argument("--evaluate-every", metavar="N", type=positive, default=500, help="steps (default: 500)")
@@ -121,7 +122,7 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
     warmup = parsed.steps // 100 if parsed.warmup is None else parsed.warmup
     return Settings(
         steps=parsed.steps, learning_rate=rate, warmup_steps=warmup, schedule=parsed.schedule, optimizer=parsed.optimizer,
-        weight_decay=parsed.weight_decay, max_norm=parsed.clip, evaluate_every=parsed.evaluate_every,
+        weight_decay=parsed.weight_decay, max_norm=parsed.clip, recompute=parsed.recompute, evaluate_every=parsed.evaluate_every,
         save_every=parsed.save_every,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from convbert_np.interface.inputs import as_array, by_name, number_kinds, prepar
 from convbert_np.interface.output import ModelOutput
 from convbert_np.model.convbert import convbert, convbert_backward
 from convbert_np.model.initialise import Shapes, body_shapes, initialise
-from convbert_np.model.keeping import everything, for_backward, outputs_alone
+from convbert_np.model.keeping import everything, for_backward, outputs_alone, recomputed
 from convbert_np.ops.dropout import child
 from convbert_np.ops.losses import REDUCTIONS
 from convbert_np.tree import Tree, flatten, select, unflatten
@@ -24,7 +24,8 @@ from convbert_np.tree import Tree, flatten, select, unflatten
 Pair = tuple[Any, Any]  # a forward and its backward
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LM_HEAD = "generator_lm_head.weight"
-KEEP = {True: everything, "backward": for_backward, False: outputs_alone}
+KEEP = {True: everything, "backward": for_backward, "recompute": recomputed, False: outputs_alone}
+ONCE = ("backward", "recompute")  # levels of which there is one way back
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.complex128))
 
 
@@ -281,8 +282,9 @@ class ConvBertPreTrainedModel:
 
         `training` switches dropout on; `rng` is a numpy Generator, a seed, or a tree of masks (the `.cache` of an earlier
         training call repeats its masks). `keep_cache` says what outlives the call: True, every named value; "backward", what
-        `backward` reads, which is enough to train; False, nothing, and there is no backward. `reduction="none"` leaves the
-        loss per label.
+        `backward` reads, which is enough to train; "recompute", of each layer its input alone, from which `backward` computes
+        it again (gradient checkpointing: the same gradients, less memory, a third more time); False, nothing, and there is no
+        backward. `reduction="none"` leaves the loss per label.
 
         Returns a ModelOutput, or with return_dict=False a tuple. Raises ValueError or TypeError naming the argument.
         """
@@ -315,7 +317,7 @@ class ConvBertPreTrainedModel:
         if body_cache is not None:
             cache = ({"convbert": body_cache} if self.prefix else body_cache) | cache
         out = ModelOutput(
-            results, options.keep_cache == "backward", dynamic_kernels=kernels, cache=None if body_cache is None else cache
+            results, options.keep_cache in ONCE, dynamic_kernels=kernels, cache=None if body_cache is None else cache
         )
         return out if options.return_dict else out.to_tuple()
 
@@ -353,8 +355,8 @@ class ConvBertPreTrainedModel:
             raise TypeError(f"out: must be the ModelOutput of a call (return_dict=True), got {type(out).__name__}")
         if out.cache is None:
             raise ValueError(
-                "out: has no values to go back through: it was computed with keep_cache=False, or with keep_cache='backward' and "
-                "gone back through already"
+                "out: has no values to go back through: it was computed with keep_cache=False, or with keep_cache='backward' or "
+                "'recompute' and gone back through already"
             )
         self.check_own(out)
         body_cache = out.cache["convbert"] if self.prefix else out.cache
@@ -420,8 +422,8 @@ class Options(NamedTuple):
     def resolve(self, config: ConvBertConfig) -> Options:
         """What the caller left open is as the configuration says."""
         check_flag("training", self.training)
-        if not isinstance(self.keep_cache, bool | np.bool_) and self.keep_cache != "backward":
-            raise TypeError(f"keep_cache: must be True, False or 'backward', got {self.keep_cache!r}")
+        if not isinstance(self.keep_cache, bool | np.bool_) and self.keep_cache not in ONCE:
+            raise TypeError(f"keep_cache: must be True, False, 'backward' or 'recompute', got {self.keep_cache!r}")
         if self.reduction not in REDUCTIONS:
             raise ValueError(f"reduction: must be one of {REDUCTIONS}, got {self.reduction!r}")
         names = ("output_attentions", "output_hidden_states", "return_dict")

@@ -57,12 +57,18 @@ def default_cotangent(out: ModelOutput) -> Any:
 def body_shapes_of(cache: Tree) -> dict[str, list[tuple[int, ...]]]:
     """The shapes of the body's outputs, one per index."""
     bottom = cache["embeddings_project"]["y"] if "embeddings_project" in cache else cache["embeddings"]["dropout"]["y"]
-    mixed = [layer["attention"]["self"] for layer in cache["encoder"]["layer"].values()]
-    return {
-        "hidden_states": [bottom.shape] * (len(mixed) + 1),
-        "attentions": [layer["attention_weights"].shape for layer in mixed],
-        "dynamic_kernels": [layer["conv_kernel_layer"]["dynamic_kernel"].shape for layer in mixed],
-    }
+    shapes = [shapes_of_layer(layer) for layer in cache["encoder"]["layer"].values()]
+    listed = {name: [of_layer[name] for of_layer in shapes] for name in ("attentions", "dynamic_kernels")}
+    return {"hidden_states": [bottom.shape] * (len(shapes) + 1)} | listed
+
+
+def shapes_of_layer(layer: Tree) -> dict[str, tuple[int, ...]]:
+    """The shapes of a layer's attentions and kernels; a layer that is to be computed again has noted them."""
+    if "shapes" in layer:
+        return layer["shapes"]
+    mixed = layer["attention"]["self"]
+    kernel = mixed["conv_kernel_layer"]["dynamic_kernel"]
+    return {"attentions": mixed["attention_weights"].shape, "dynamic_kernels": kernel.shape}
 
 
 def by_index(base: str, index: str, value: Any, count: int) -> Indexed:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from convbert_np.config import ConvBertConfig
-from convbert_np.interface.base import KEEP, LM_HEAD, WORD_EMBEDDINGS, ConvBertPreTrainedModel, Options, as_generator
+from convbert_np.interface.base import KEEP, LM_HEAD, ONCE, WORD_EMBEDDINGS, ConvBertPreTrainedModel, Options, as_generator
 from convbert_np.interface.cotangents import split_cotangents
 from convbert_np.interface.inputs import as_array, prepare, unpack
 from convbert_np.interface.models import ConvBertForMaskedLM, ConvBertModel
@@ -211,7 +211,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
         extras = {"filled_ids": inputs["input_ids"], "is_fake": is_fake}
         extras |= {"dynamic_kernels": kernels, "cache": cache if options.keep_cache else None}
-        out = ModelOutput(results, options.keep_cache == "backward", **extras)
+        out = ModelOutput(results, options.keep_cache in ONCE, **extras)
         return out if options.return_dict else out.to_tuple()
 
     def generate(self, inputs: Tree, labels: Any, rng: Any, options: Options) -> tuple[dict[str, Any], Tree, Any]:

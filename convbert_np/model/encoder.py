@@ -1,5 +1,8 @@
 """The encoder: a stack of layers, each mixed attention then feed-forward."""
 
+import copy
+from functools import partial
+
 from convbert_np.config import ConvBertConfig
 from convbert_np.model.feed_forward import (
     intermediate,
@@ -7,7 +10,7 @@ from convbert_np.model.feed_forward import (
     project_add_norm,
     project_add_norm_backward,
 )
-from convbert_np.model.keeping import Keep, everything
+from convbert_np.model.keeping import Keep, everything, for_backward, forget_outputs, recomputed
 from convbert_np.model.mixed_attention import mixed_attention, mixed_attention_backward
 from convbert_np.ops.dropout import child
 from convbert_np.ops.sums import total
@@ -54,15 +57,23 @@ def encoder_layer_backward(dy, cache, dattention_weights=None, ddynamic_kernel=N
 def encoder(x, params, config: ConvBertConfig, mask=None, head_masks=None, rng=None, visit=None, keep: Keep = everything):
     """All layers in turn; `visit(index, y, cache)` sees each one's output and cache, which are forgotten afterwards.
 
+    With `recomputed` as `keep` a cache holds, under "again", what computes the layer once more: from the same input, and with the
+    same dropout, for of a Generator the state before the layer is kept.
+
     Shapes : x, y (B, S, H); mask broadcasts to (B, N, S, S); head_masks one per layer, or None.
     Source : ConvBertEncoder in transformers 4.37.2.
     """
     for index in range(config.num_hidden_layers):
         head_mask = None if head_masks is None else head_masks[index]
         rng_layer = child(child(rng, "layer"), str(index))
-        x, cache = encoder_layer(x, params["layer"][str(index)], config, mask, head_mask, rng_layer, keep)
+        of_layer = partial(encoder_layer, x, params["layer"][str(index)], config, mask, head_mask)
+        before = copy.deepcopy(rng_layer) if keep is recomputed and hasattr(rng_layer, "random") else rng_layer
+        x, cache = of_layer(rng_layer, keep)
         if visit is not None:
             visit(index, x, cache)
+        if keep is recomputed:
+            forget_outputs(cache)
+            cache["again"] = partial(of_layer, before, for_backward)
         del cache  # or it would live on while the next layer computes
     return x
 
@@ -80,6 +91,7 @@ def encoder_backward(dhidden_states, cache, dattentions, ddynamic_kernels, keep=
     for index in reversed(range(num_layers)):
         key = str(index)
         layer = cache["layer"].pop(key) if forget else cache["layer"][key]
+        layer = layer["again"]()[1] if "again" in layer else layer
         grads = encoder_layer_backward(dx, layer, dattentions.get(index), ddynamic_kernels.get(index))
         dx = grads["x"] + dhidden_states[index] if index in dhidden_states else grads["x"]
         layers[key] = grads if keep is None else select(grads, keep["layer"][key])

@@ -43,6 +43,7 @@ class Settings:
     weight_decay     of all but gains and biases
     max_norm         gradients are clipped to this global norm; None: not
     layerwise_decay  factor of the learning rate per layer from the top; 1: none
+    recompute        of each layer keep its input alone and compute it again on the way back: less memory, the same numbers
     evaluate_every   steps between two evaluations; there is one at the end in any case
     save_every       steps between two checkpoints; there is one at the end in any case
     """
@@ -55,6 +56,7 @@ class Settings:
     weight_decay: float = 0.01
     max_norm: float | None = 1.0
     layerwise_decay: float = 1.0
+    recompute: bool = False
     evaluate_every: int = 1000
     save_every: int = 1000
 
@@ -126,7 +128,7 @@ def train(
         progress.begin_at(done)
     for step in range(done, settings.steps):
         begun = time.monotonic()
-        grads, losses = gradients(model, parts_of(step), step)
+        grads, losses = gradients(model, parts_of(step), step, settings.recompute)
         norm = global_norm(grads)
         lr = settings.learning_rate * settings.factor(step)
         scale = clip_coefficient(norm, settings.max_norm)
@@ -146,12 +148,15 @@ def train(
         yield record
 
 
-def gradients(model: ConvBertPreTrainedModel, parts: Iterable[Part], step: int = 0) -> tuple[dict[str, Any], dict[str, float]]:
+def gradients(
+    model: ConvBertPreTrainedModel, parts: Iterable[Part], step: int = 0, recompute: bool = False
+) -> tuple[dict[str, Any], dict[str, float]]:
     """The gradients of a batch, and its losses by name, from the weighted sums over its parts. Raises NotFinite."""
+    keep = "recompute" if recompute else "backward"
     total: dict[str, Any] = {}
     losses: dict[str, float] = {}
     for part in parts:
-        out = model(**part.inputs, training=True, rng=np.random.default_rng(part.seed), keep_cache="backward")
+        out = model(**part.inputs, training=True, rng=np.random.default_rng(part.seed), keep_cache=keep)
         if not np.isfinite(out.loss):
             raise NotFinite("loss", step + 1, part.inputs, first_non_finite(model, part))
         for name in out:
