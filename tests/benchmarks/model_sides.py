@@ -10,6 +10,7 @@ import contextlib
 import gc
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import sys
@@ -52,7 +53,7 @@ class Ours:
         self.encoder = ConvBertModel.assembled(self.model.config, lambda name, shape: parameters["convbert." + name])
 
     def prepare(self, task: str, ids: Any, labels: Any) -> Run:
-        """What runs the task once; NotImplementedError if the package cannot do it."""
+        """What runs the task once."""
         model, encoder = self.model, self.encoder
         match task:
             case "encoder":
@@ -62,21 +63,26 @@ class Ours:
             case "backward":
                 return lambda: self.gradients(ids, labels)
             case _:
-                optimizer = self.optimizer()
-                return lambda: optimizer.step({n: g for n, g in self.gradients(ids, labels).items() if n != "loss"})
+                return self.stepper(ids, labels)
 
     def gradients(self, ids: Any, labels: Any) -> Json:
         """The loss and the gradient of every parameter."""
         out = self.model(ids, labels=labels, keep_cache="backward")
         return {"loss": out.loss} | self.model.backward(out)
 
-    def optimizer(self) -> Any:
-        """AdamW over the parameters in place; it is looked up at run time, since the package may lack it."""
-        try:
-            adamw: Any = importlib.import_module("convbert_np.training.adamw").AdamW
-        except (ImportError, AttributeError):
-            raise NotImplementedError("there is no convbert_np.training.adamw.AdamW") from None
-        return adamw(self.model.named_parameters(), lr=LEARNING_RATE, weight_decay=0.01)
+    def stepper(self, ids: Any, labels: Any) -> Run:
+        """What makes a step of AdamW, the next one at each call."""
+        from convbert_np.training.optimizer import PYTORCH, adamw, new_moments
+
+        parameters = self.model.named_parameters()
+        moments, settings, count = new_moments(parameters), PYTORCH._replace(exclude=""), itertools.count(1)
+
+        def step() -> None:
+            grads = self.gradients(ids, labels)
+            del grads["loss"]
+            adamw(parameters, grads, moments, next(count), LEARNING_RATE, settings)
+
+        return step
 
     def results(self, task: str, run: Run) -> Json:
         """The outputs by name, as arrays; for a step, by how much it changed each parameter."""
