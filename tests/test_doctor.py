@@ -129,6 +129,9 @@ CASES = {
         openblas("Haswell", config="OpenBLAS 0.3.21 NO_AFFINITY {}", form="openblas_{}"), AVX2 | SKX, AMD, instructions="AVX2",
         remarks=["built for one kernel set, Haswell (AVX2), and the processor offers AVX-512"],
     ),
+    "avx-512 amd with avx-512 kernels": Case(
+        openblas("SkylakeX"), AVX2 | SKX, AMD, instructions="AVX-512", tried=[{"OPENBLAS_CORETYPE": "HASWELL"}]
+    ),
     "intel with skylakex": Case(openblas("SkylakeX"), AVX2 | SKX, INTEL, instructions="AVX-512"),
     "an unknown processor with sse kernels": Case(
         openblas("Prescott"), AVX2, INTEL, instructions="SSE3", tried=[{"OPENBLAS_CORETYPE": "HASWELL"}]

@@ -64,13 +64,16 @@ def trials(blas: Blas, processor: Facts, threads: Facts) -> list[Trial]:
 
 
 def kernels_trial(blas: Blas, processor: Facts) -> Trial | None:
-    """A kernel set for wider instructions, or for a better known processor than the general one of ARM."""
+    """A kernel set for wider instructions, for narrower ones on AMD, or for a better known processor than ARM's general one."""
     offered = processor["offers"] or []
     wider = wider_kernels(blas, offered)
     if wider is not None:
         better = "AVX-512" if wider == "SKYLAKEX" else "AVX2"
         reason = f"OpenBLAS uses its {blas.kernel_set} kernels ({blas.instructions}), and the processor offers {better}."
         return Trial(reason, {"OPENBLAS_CORETYPE": wider})
+    if blas.name == "OpenBLAS" and blas.instructions == "AVX-512" and "AMD" in (processor["model"] or ""):
+        reason = f"OpenBLAS uses its {blas.kernel_set} kernels (AVX-512); many AMD processors run those for AVX2 faster."
+        return Trial(reason, {"OPENBLAS_CORETYPE": "HASWELL"})
     if blas.name == "OpenBLAS" and (blas.kernel_set or "").lower() == "armv8" and blas.chosen_at_run_time is not False:
         near = "NEOVERSEV1" if "SVE" in offered else "NEOVERSEN1"
         return Trial("OpenBLAS does not know this processor and uses its general kernels (ARMV8).", {"OPENBLAS_CORETYPE": near})
