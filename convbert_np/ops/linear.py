@@ -6,7 +6,7 @@ from convbert_np.memory import matmul, zeros_like
 from convbert_np.ops.sums import column_sums
 from convbert_np.tree import Tree
 
-FEW_ROWS = 512
+FEW_ROWS = 256
 
 
 def product(rows, weight):
