@@ -1,6 +1,7 @@
 """The tokenizers: their parts against slow and simple counterparts, and what both classes and one class alone promise."""
 
 import copy
+import doctest
 import gc
 import itertools
 import json
@@ -715,6 +716,34 @@ def test_lengths_that_are_missing_or_said_without_truncation_are_warned_of(kind)
     assert len(tokenizer("the king", truncation=False, padding="max_length", max_length=7).input_ids) == 7
 
 
+@KINDS
+def test_a_warning_points_at_the_line_that_asked_for_it(kind, tmp_path):
+    tokenizer = kind(VOCABULARY)
+    (tmp_path / "vocab.txt").write_bytes(VOCABULARY.read_bytes())
+    (tmp_path / "tokenizer_config.json").write_text('{"mask_token": "<mask>"}')
+
+    def change():
+        tokenizer.eos_token = "<end>"
+
+    for call in (
+        lambda: kind(VOCABULARY, mask_token="<mask>"),
+        lambda: kind.from_pretrained(tmp_path),
+        lambda: tokenizer("the king", padding="max_length"),
+        lambda: tokenizer.encode("the king", padding="max_length"),
+        lambda: tokenizer.truncate_sequences([5], num_tokens_to_remove=2),
+        change,
+    ):
+        with pytest.warns(UserWarning) as caught:
+            call()
+        assert [Path(one.filename).name for one in caught] == [Path(__file__).name]
+        assert caught[0].lineno == call.__code__.co_firstlineno + (call is change)
+
+
+def test_verbose_false_silences_a_text_that_cannot_be_cut():
+    tokenizer = ConvBertTokenizer(VOCABULARY)
+    assert len(tokenizer("the king", truncation=True, max_length=2, verbose=False).input_ids) == 4
+
+
 def test_a_row_can_be_cut_to_its_special_tokens():
     assert ConvBertTokenizerFast(VOCABULARY)("the king", truncation=True, max_length=2).input_ids == [2, 3]
     for kind in BOTH:
@@ -807,6 +836,22 @@ def test_attributes_of_the_special_tokens(tiny):
     assert sorted(tiny.all_special_ids) == [0, 1, 2, 3, 4] and sorted(tiny.all_special_tokens) == sorted(SPECIAL)
     assert len(tiny) == tiny.vocab_size == len(tiny.get_vocab()) == 1200
     assert tiny.bos_token is None and tiny.bos_token_id is None and "1200 tokens" in repr(tiny)
+
+
+def test_a_batch_encoding_is_made_by_hand():
+    made = ConvBertTokenizerFast(VOCABULARY)("the king", "love")
+    again = BatchEncoding(made.data, made[0], "np", True)
+    assert again.input_ids.shape == (1, len(made.input_ids)) and again.tokens() == made.tokens() and again.n_sequences == 2
+    assert BatchEncoding({"input_ids": [1]}, n_sequences=1).n_sequences == 1 and BatchEncoding().n_sequences is None
+
+
+def test_an_added_token_whose_id_is_not_the_one_its_file_gives_is_warned_of(tmp_path):
+    (tmp_path / "vocab.txt").write_bytes(VOCABULARY.read_bytes())
+    (tmp_path / "added_tokens.json").write_text('{"<new>": 1200, "the": 5}')
+    with pytest.warns(UserWarning, match="the added token 'the' has the id 156, not the one that its file gives"):
+        tokenizer = ConvBertTokenizerFast.from_pretrained(tmp_path)
+    assert tokenizer.convert_tokens_to_ids(["<new>", "the"]) == [1200, 156]
+    assert ConvBertTokenizer.from_pretrained(tmp_path).convert_tokens_to_ids(["<new>", "the"]) == [1200, 5]
 
 
 @KINDS
@@ -972,10 +1017,20 @@ def test_a_copied_or_pickled_tokenizer_is_the_same_and_independent(kind):
 def test_a_copied_or_pickled_encoding_still_leads_to_the_text(kind):
     tokenizer = kind(VOCABULARY)
     batch = tokenizer(["the king's", "love"], ["of", "x"], padding=True)
-    for again in (copy.deepcopy(batch), copy.copy(batch), pickle.loads(pickle.dumps(batch))):
+    for again in (copy.deepcopy(batch), copy.copy(batch), batch.copy(), pickle.loads(pickle.dumps(batch))):
         assert type(again) is BatchEncoding and again == batch and again.is_fast is tokenizer.is_fast
         if tokenizer.is_fast:
             assert [again.tokens(row) for row in (0, 1)] == [batch.tokens(row) for row in (0, 1)]
             assert [again[row].offsets for row in (0, 1)] == [batch[row].offsets for row in (0, 1)]
             assert again.word_ids(1) == batch.word_ids(1) and again.char_to_token(0, 0, 1) == batch.char_to_token(0, 0, 1)
+            assert again.n_sequences == 2
     assert len(pickle.dumps(batch)) < 3_000, "the vocabulary is not pickled with an encoding"
+
+
+def test_the_page_on_the_tokenizer_shows_what_happens(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "tokenizer.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    test = doctest.DocTestParser().get_doctest(page, names, "tokenizer.md", None, 0)
+    assert len(test.examples) > 10 and doctest.DocTestRunner().run(test).failed == 0

@@ -370,8 +370,8 @@ def test_what_is_no_row_of_ids_is_refused(tiny, value):
     ):
         with pytest.raises(TypeError, match=f"^{name} must be (an integer|one row)"):
             call(value)
-    with pytest.raises(TypeError, match=r"^(sequences must be a list of rows of ids|token_ids must be)"):
-        tiny.batch_decode([value] if value is None or not isinstance(value, list) else [[value]])
+    with pytest.raises(TypeError, match=r"^sequences\[1\] must be (an integer|one row)"):
+        tiny.batch_decode([[5], value])
     if value is not None:
         for call in (tiny.build_inputs_with_special_tokens, tiny.create_token_type_ids_from_sequences):
             with pytest.raises(TypeError, match=r"^token_ids_1 must be"):
@@ -435,6 +435,10 @@ def test_tokens_that_are_no_text(tiny):
         tiny.convert_tokens_to_string("the")
     with pytest.raises(ValueError, match=r"tokens\[1\] has a lone surrogate"):
         tiny.convert_tokens_to_ids(["a", SURROGATE])
+    with pytest.raises(ValueError, match=r"tokens has a lone surrogate"):
+        tiny.convert_tokens_to_ids(SURROGATE)
+    with pytest.raises(TypeError, match=r"tokens must be a string or a list of strings, not bytes"):
+        tiny.convert_tokens_to_ids(b"the")
     for value in (None, 5, ["a"], b"a"):
         with pytest.raises(TypeError, match="out_string must be a string"):
             tiny.clean_up_tokenization(value)
@@ -743,7 +747,7 @@ def test_a_vocabulary_file_that_cannot_be_used(kind, tmp_path):
         ("\n".join(SPECIAL).encode("utf-16"), r"vocab\.txt is not UTF-8"),
         (b"\n\n", r"lacks \[UNK\], \[SEP\], \[PAD\], \[CLS\], \[MASK\]"),
         (b"\0\1\2", r"lacks \[UNK\]"),
-        (b"\xef\xbb\xbf" + "\n".join(SPECIAL).encode(), r"lacks \[PAD\]"),
+        (b"\xef\xbb\xbf" + "\n".join(SPECIAL).encode(), r"vocab\.txt begins with a byte order mark"),
         (b"[PAD]\n[CLS]\n[SEP]\n[MASK]\nthe", r"vocab.txt lacks \[UNK\]$"),
         (b"[PAD]\n[UNK]\n[SEP]\n[MASK]\nthe", r"vocab.txt lacks \[CLS\]$"),
         (b"[PAD]\n[UNK]\n[SEP]\nthe\n", r"vocab.txt lacks \[CLS\], \[MASK\]$"),
@@ -783,8 +787,6 @@ def test_what_is_no_path_is_named(tiny, tmp_path, value, error):
 def test_a_folder_that_there_is_not(kind, tmp_path):
     with pytest.raises(FileNotFoundError, match="absent: there is no such file or directory"):
         kind.from_pretrained(tmp_path / "absent")
-    with pytest.raises(FileNotFoundError, match=r"vocab\.txt: is a file; a tokenizer is read from a folder"):
-        kind.from_pretrained(VOCABULARY)
     with pytest.raises(FileNotFoundError, match=r"no vocabulary file .*vocab\.txt"):
         kind.from_pretrained(folder_with(tmp_path / "empty", None))
     (tmp_path / "odd" / "vocab.txt").mkdir(parents=True)
@@ -792,6 +794,27 @@ def test_a_folder_that_there_is_not(kind, tmp_path):
         kind.from_pretrained(tmp_path / "odd")
     with pytest.raises(TypeError, match="from_slow must be True or False"):
         kind.from_pretrained(VOCABULARY.parent, from_slow=1)
+
+
+@KINDS
+def test_a_single_file_is_the_vocabulary(kind, tmp_path):
+    (tmp_path / "tokenizer_config.json").write_text('{"do_lower_case": false}')
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(VOCABULARY.read_bytes())
+    assert kind.from_pretrained(path)("The king").input_ids == kind(VOCABULARY)("The king").input_ids
+    assert kind.from_pretrained(path, do_lower_case=False).tokenize("The") == ["[UNK]"]
+    with pytest.raises(TypeError, match="has no argument 'nothing'; it has vocab_file, "):
+        kind.from_pretrained(path, nothing=1)
+    ConvBertTokenizerFast(VOCABULARY, do_lower_case=False).save_pretrained(tmp_path / "saved")
+    path = tmp_path / "saved" / "tokenizer.json"
+    if kind is ConvBertTokenizerFast:
+        assert kind.from_pretrained(path).tokenize("The the") == ["[UNK]", "the"]
+        assert kind.from_pretrained(path, do_lower_case=True).tokenize("The the") == ["the", "the"]
+    else:
+        with pytest.raises(
+            ValueError, match=r"ConvBertTokenizer reads a vocab\.txt, only ConvBertTokenizerFast a tokenizer\.json"
+        ):
+            kind.from_pretrained(path)
 
 
 @KINDS
@@ -812,6 +835,7 @@ def test_a_damaged_file_is_named(kind, tmp_path, name, content):
     [
         ({"added_tokens": {"<new>": "x"}}, r"added_tokens\.json has the id 'x'"),
         *(({"added_tokens": {"<new>": value}}, r"added_tokens\.json has the id") for value in (-1, None, 1.5, True, [7], 2**40)),
+        ({"added_tokens": {"<new>": 7, "<newer>": 8, "<old>": 7}}, r"added_tokens\.json gives the id 7 to several tokens"),
         ({"tokenizer_config": {"added_tokens_decoder": ["<new>"]}}, "added_tokens_decoder must map ids to tokens"),
         ({"tokenizer_config": {"added_tokens_decoder": {"5": "a"}}}, "added_tokens_decoder must map ids to tokens"),
         ({"tokenizer_config": {"added_tokens_decoder": {"x": {"content": "a"}}}}, "has the id 'x'"),

@@ -241,7 +241,7 @@ REFUSED = [
     ("model/max_input_chars_per_word", 100.0, "must have int as the entry max_input_chars_per_word, not 100.0"),
     ("model/max_input_chars_per_word", True, "must have int"),
     ("model/vocab", [], "must have dict as the entry vocab"),
-    ("model/vocab", {}, "the added token .* has the id"),
+    ("model/vocab", {}, "the vocabulary of the model is empty"),
     ("model/vocab/a", -1, "the id of 'a' must be an integer from 0 .* not -1"),
     ("model/vocab/a", 2**31, "the id of 'a' must be"),
     ("model/vocab/a", 5.0, "the id of 'a' must be"),

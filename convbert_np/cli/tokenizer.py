@@ -25,12 +25,14 @@ def add_tokenize(commands: argparse._SubParsersAction) -> None:
         "for each line of text.",
     )  # fmt: skip
     command.add_argument("texts", metavar="TEXT", nargs="*", help="without it lines are read from --file")
-    command.add_argument("--file", metavar="FILE", default="-", help="UTF-8 text, read by lines (default: -, the standard input)")
+    command.add_argument("--file", metavar="FILE", help="UTF-8 text, read by lines (default: -, the standard input)")
     command.add_argument(
         "--vocab", metavar="PATH", default=str(TINY),
         help="a vocab.txt, a tokenizer.json, or a directory with either and its settings (default: that of the package)",
     )  # fmt: skip
-    command.add_argument("--cased", action="store_true", help="do not lower-case (a directory says so itself)")
+    command.add_argument(
+        "--cased", action="store_true", help="do not lower-case (a directory or a tokenizer.json says so itself)"
+    )
     command.add_argument("--slow", action="store_true", help="the rules of the reference's slow class (default: the fast one)")
     command.add_argument("--special", action="store_true", help="add [CLS] and [SEP]")
     shown = command.add_mutually_exclusive_group()
@@ -42,8 +44,10 @@ def add_tokenize(commands: argparse._SubParsersAction) -> None:
 
 def run_tokenize(parsed: argparse.Namespace) -> int:
     """`tokenize [TEXT ...]`."""
+    if parsed.texts and parsed.file is not None:
+        raise ValueError("--file: give either TEXT or a file")
     tokenizer = load_tokenizer(parsed.vocab, parsed.cased, parsed.slow)
-    for text in parsed.texts or lines_of(parsed.file):
+    for text in parsed.texts or lines_of(parsed.file or "-"):
         print(shown_text(tokenizer, text, parsed))
     return OK
 
@@ -52,13 +56,7 @@ def load_tokenizer(path: str, cased: bool, slow: bool) -> Tokenizer:
     """The tokenizer of a directory, a vocab.txt or a tokenizer.json."""
     kind = ConvBertTokenizer if slow else ConvBertTokenizerFast
     settings: dict[str, Any] = {"do_lower_case": False} if cased else {}
-    if Path(path).is_dir():
-        return kind.from_pretrained(path, **settings)
-    if not path.endswith(".json"):
-        return kind(path, **settings)
-    if slow:
-        raise ValueError("--slow: needs a vocab.txt or a directory with one, not a tokenizer.json")
-    return ConvBertTokenizerFast(tokenizer_file=path, **settings)
+    return kind.from_pretrained(path, **settings) if Path(path).exists() else kind(path, **settings)
 
 
 def shown_text(tokenizer: Tokenizer, text: str, parsed: argparse.Namespace) -> str:
@@ -123,14 +121,23 @@ def run_train_vocab(parsed: argparse.Namespace) -> int:
     for path in parsed.corpus:
         if path != "-" and not Path(path).is_file():
             raise FileNotFoundError(f"there is no file {path}")
+        if path != "-" and Path(parsed.out).exists() and Path(path).samefile(parsed.out):
+            raise ValueError(f"--out: {parsed.out!r} is part of the CORPUS")
     try:
         tokens = train(parsed)
     except ValueError as error:
-        raise ValueError(str(error).replace("vocab_size", "--size").replace("limit_alphabet", "--alphabet")) from None
+        raise ValueError(in_options(str(error))) from None
     write_vocabulary(tokens, parsed.out)
     short = "" if len(tokens) == parsed.size else f" (the text gives no more; --size was {parsed.size})"
     print(f"written: {parsed.out}, {len(tokens)} tokens{short}")
     return OK
+
+
+def in_options(message: str) -> str:
+    """A message of `train_wordpiece` with the options in place of its arguments."""
+    for argument, option in (("vocab_size", "--size"), ("limit_alphabet", "--alphabet"), ("unused must", "--unused must")):
+        message = message.replace(argument, option)
+    return message.replace("texts hold", "CORPUS holds")
 
 
 def train(parsed: argparse.Namespace) -> list[str]:

@@ -56,6 +56,7 @@ SETTINGS: dict[str, Callable[[Any, str], Any]] = {  # what a setting of a tokeni
     "pad_token_type_id": check_natural,
     "padding_side": check_side,
     "truncation_side": check_side,
+    "verbose": check_flag,
 }
 ENGINE_SETTINGS: dict[str, Callable[[Any, str], Any]] = {
     "clean_text": check_flag,

@@ -1,7 +1,7 @@
 """What both tokenizer classes are: settings, special tokens, a vocabulary; ids to tokens and to text."""
 
+import inspect
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +11,7 @@ from convbert_np.tokenization import settings as files
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.attributes import ENGINE_SETTINGS, SETTINGS
 from convbert_np.tokenization.checks import as_ids, check_flag, check_text, is_integer
+from convbert_np.tokenization.notices import warn
 from convbert_np.tokenization.special_tokens import ADDITIONAL, DEFAULTS, NAMES, SpecialTokens, check_special, check_specials
 from convbert_np.tokenization.wordpiece import clean_up_spaces
 
@@ -45,9 +46,11 @@ class TokenizerBase(SpecialTokens):
         super().__init__()
         unknown = [name for name in more if name not in COMMON]
         if unknown:
-            known = ", ".join(dict.fromkeys((*arguments, *COMMON)))
-            raise TypeError(f"{type(self).__name__} has no argument {unknown[0]!r}; it has {known}")
+            known = dict.fromkeys((*inspect.signature(type(self)).parameters, *COMMON))
+            known.pop("more")
+            raise TypeError(f"{type(self).__name__} has no argument {unknown[0]!r}; it has {', '.join(known)}")
         self.init_kwargs: dict[str, Any] = {**arguments, **more}
+        self.verbose = more.get("verbose", False)  # decides on messages that only the reference has
         self.name_or_path = str(more.get("name_or_path", ""))
         self.model_max_length: int = more.get("model_max_length", more.get("max_len"))  # type: ignore[assignment]
         self.padding_side = more.get("padding_side", "right")
@@ -84,7 +87,7 @@ class TokenizerBase(SpecialTokens):
             raise ValueError(f"the vocabulary {os.fspath(path) if path else ''} lacks {', '.join(lacking)}".replace("  ", " "))
         if missing:
             tokens = ", ".join(f"{name} {str(self._special[name])!r}" for name in missing)
-            warnings.warn(f"the vocabulary lacks {tokens}: added behind its end, the model's embedding must grow", stacklevel=4)
+            warn(f"the vocabulary lacks {tokens}: added behind its end, the model's embedding must grow")
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -174,7 +177,8 @@ class TokenizerBase(SpecialTokens):
         is_list = isinstance(sequences, Sequence) and not isinstance(sequences, str | bytes | bytearray)
         if not is_list and not (isinstance(sequences, np.ndarray) and sequences.ndim > 0):
             raise TypeError(f"sequences must be a list of rows of ids, not {type(sequences).__name__}")
-        return [self.decode(row, skip_special_tokens=skip_special_tokens, **more) for row in sequences]
+        rows = [as_ids(row, f"sequences[{index}]") for index, row in enumerate(sequences)]
+        return [self.decode(row, skip_special_tokens=skip_special_tokens, **more) for row in rows]
 
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
@@ -186,8 +190,8 @@ class TokenizerBase(SpecialTokens):
         if tokens is None:
             return None
         if isinstance(tokens, str):
-            return self._token_id(tokens)
-        if not isinstance(tokens, Sequence):
+            return self._token_id(check_text(tokens, "tokens"))
+        if not isinstance(tokens, Sequence) or isinstance(tokens, bytes | bytearray):
             raise TypeError(f"tokens must be a string or a list of strings, not {type(tokens).__name__}")
         return [self._token_id(check_text(token, f"tokens[{index}]")) for index, token in enumerate(tokens)]
 

@@ -1,6 +1,7 @@
 """BatchEncoding: what a tokenizer returns."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, overload
 
 import numpy as np
@@ -16,18 +17,27 @@ class BatchEncoding(dict[str, Any]):
     characters and back. Each of these takes the row first, which may be left out where there is one:
     `encoding.token_to_chars(5)` or `encoding.token_to_chars(0, 5)`. A negative row or token counts from the end.
 
+    data                the values by name
+    encoding            the `Encoding` of each row, or that of the one row (fast class)
+    tensor_type         "np": make the values arrays, see `convert_to_tensors`
+    prepend_batch_axis  with an axis of length 1 in front
+    n_sequences         how many texts a row has; None: what `encoding` says
+
     Source: BatchEncoding of transformers 4.37.2.
     """
 
     def __init__(
         self,
         data: dict[str, Any] | None = None,
-        encodings: Sequence[Encoding] | None = None,
+        encoding: Encoding | Sequence[Encoding] | None = None,
         tensor_type: str | None = None,
         prepend_batch_axis: bool = False,
+        n_sequences: int | None = None,
     ):
         super().__init__(data or {})
-        self._encodings = None if encodings is None else list(encodings)
+        encoding = [encoding] if isinstance(encoding, Encoding) else encoding
+        self._encodings = None if encoding is None else list(encoding)
+        self._n_sequences = n_sequences
         self.convert_to_tensors(tensor_type, prepend_batch_axis)
 
     def __getattr__(self, name: str) -> Any:
@@ -56,6 +66,10 @@ class BatchEncoding(dict[str, Any]):
             return {name: value[item] for name, value in self.items()}
         return self._row("a number as the key", item)
 
+    def copy(self) -> "BatchEncoding":
+        """Another encoding of the same values."""
+        return copy(self)
+
     @property
     def data(self) -> dict[str, Any]:
         """The values by name, as a plain dict."""
@@ -74,7 +88,7 @@ class BatchEncoding(dict[str, Any]):
     @property
     def n_sequences(self) -> int | None:
         """1 for texts, 2 for pairs; None from the slow class."""
-        return self._encodings[0].n_sequences if self._encodings else None
+        return self._encodings[0].n_sequences if self._encodings and self._n_sequences is None else self._n_sequences
 
     def _rows(self, method: str) -> list[Encoding]:
         """The rows, or ValueError for what the slow class does not tell."""

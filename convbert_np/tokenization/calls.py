@@ -137,9 +137,15 @@ class Caller(RowMaker):
         """The rows of `batch_encode_plus`."""
         return check_pairs(batch, "batch_text_or_text_pairs", options.is_split_into_words)
 
-    def encode(self, text: Any, text_pair: Any = None, **more: Any) -> Any:
+    def encode(
+        self, text: Any, text_pair: Any = None, add_special_tokens: bool = True, padding: bool | str = False,
+        truncation: bool | str | None = None, max_length: int | None = None, stride: int = 0,
+        return_tensors: str | None = None, **more: Any,
+    ) -> Any:  # fmt: skip
         """The ids of one text or pair: `encode_plus(...)["input_ids"]`."""
-        return self.encode_plus(text, text_pair, **more)["input_ids"]
+        return self.encode_plus(
+            text, text_pair, add_special_tokens, padding, truncation, max_length, stride, return_tensors=return_tensors, **more
+        )["input_ids"]
 
     def explain(self, text: str, max_words: int | None = MAX_WORDS) -> Explanation:
         """Every stage that a text goes through and every candidate that WordPiece looks up; to be printed, or shown in Jupyter.

@@ -1,7 +1,6 @@
 """ConvBertTokenizerFast: the tokenizer with the semantics of the reference's fast class."""
 
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +15,7 @@ from convbert_np.tokenization.encoding import EncodedText, Encoding
 from convbert_np.tokenization.fast_engine import FastEngine
 from convbert_np.tokenization.inputs import Pair
 from convbert_np.tokenization.normalization import Normalization
+from convbert_np.tokenization.notices import warn
 from convbert_np.tokenization.options import Options
 from convbert_np.tokenization.padding import round_up
 from convbert_np.tokenization.persistence import Tokenizer
@@ -34,9 +34,9 @@ class ConvBertTokenizerFast(Tokenizer):
     do_lower_case           lower-case the text, special tokens excepted
     unk_token, ..., mask_token
                             the special tokens, strings or AddedTokens; another name is added to the vocabulary
-    clean_text              drop control characters, turn white space into spaces; None: as tokenizer_file says, else True
     tokenize_chinese_chars  make each Chinese character a word
     strip_accents           take accents off; None: if do_lower_case
+    clean_text              drop control characters, turn white space into spaces; None: as tokenizer_file says, else True
     wordpieces_prefix       what stands before a piece that does not begin a word; None: as tokenizer_file says, else "##"
     more                    bos_token, eos_token, additional_special_tokens, model_max_length, padding_side, truncation_side,
                             clean_up_tokenization_spaces, model_input_names, added_tokens_decoder
@@ -62,9 +62,9 @@ class ConvBertTokenizerFast(Tokenizer):
         pad_token: Token = "[PAD]",
         cls_token: Token = "[CLS]",
         mask_token: Token = "[MASK]",
-        clean_text: bool | None = None,
         tokenize_chinese_chars: bool = True,
         strip_accents: bool | None = None,
+        clean_text: bool | None = None,
         wordpieces_prefix: str | None = None,
         **more: Any,
     ):
@@ -160,6 +160,10 @@ class ConvBertTokenizerFast(Tokenizer):
         names = set(self.all_special_tokens)
         for _, token in sorted(given.items()):
             self._add([token], special=token.special or token.content in names)
+        moved = [token.content for number, token in given.items() if token.content and self._own_id(token.content) != number]
+        if moved:
+            what = f"the added token {moved[0]!r} has the id {self._own_id(moved[0])}, not the one that its file gives"
+            warn(f"{what}: this class keeps the ids of the vocabulary and counts on from its end")
         self._check_special_tokens(path)
         known = self._added.numbers
         self._add([token for token in self.all_special_tokens_extended if str(token) not in known], special=True)
@@ -308,6 +312,15 @@ class ConvBertTokenizerFast(Tokenizer):
     # Files
 
     @classmethod
+    def _single_file(cls, path: Path) -> dict[str, Any]:
+        """The arguments of the constructor that a file stands for."""
+        if path.suffix != ".json":
+            return {"vocab_file": path}
+        file = read_tokenizer_json(path)
+        chinese, lower, strip = file.handle_chinese_chars, file.lowercase, file.strip_accents
+        return {"tokenizer_file": path, "tokenize_chinese_chars": chinese, "do_lower_case": lower, "strip_accents": strip}
+
+    @classmethod
     def _files(cls, directory: Path, found: dict[str, Any], from_slow: bool) -> dict[str, Any]:
         """tokenizer.json if there is one, else vocab.txt."""
         path = directory / files.TOKENIZER
@@ -356,7 +369,7 @@ def warn_of_slow_arguments(arguments: dict[str, Any]) -> None:
     """Warn of settings of the slow class that have no effect on this one."""
     for name, value in arguments.items():
         if value not in (True, None, []):
-            warnings.warn(f"{name}={value!r} has no effect on ConvBertTokenizerFast, only on ConvBertTokenizer", stacklevel=3)
+            warn(f"{name}={value!r} has no effect on ConvBertTokenizerFast, only on ConvBertTokenizer")
 
 
 def combinations(windows: list[list[tuple[int, int]]]) -> list[tuple[tuple[int, int], ...]]:

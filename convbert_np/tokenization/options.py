@@ -1,11 +1,11 @@
 """The arguments of a call, checked: which padding, which truncation, to which length, and what to return."""
 
-import warnings
 from dataclasses import dataclass, fields
 from typing import Any
 
 from convbert_np.tokenization.batch import check_tensors
 from convbert_np.tokenization.checks import check_flag, check_number
+from convbert_np.tokenization.notices import warn
 from convbert_np.tokenization.settings import NO_LIMIT
 
 PADDINGS = ("do_not_pad", "longest", "max_length")
@@ -76,21 +76,21 @@ def choose(
     """
     check_flags(flags)
     check_tensors(return_tensors)
-    warn = flags.get("verbose", True)
+    verbose = flags.get("verbose", True)
     max_length = check_number(max_length, "max_length", 0)
     stride = check_number(stride, "stride", 0) or 0
     pad_to_multiple_of = check_number(pad_to_multiple_of, "pad_to_multiple_of", 1)
     padded = strategy(padding, "padding", PADDINGS, "longest")
     truncated = strategy(truncation, "truncation", TRUNCATIONS, "longest_first")
     if max_length is not None and padding is False and truncation is None:
-        tell(warn, "max_length is given without truncation: rows are truncated as by truncation='longest_first'")
+        tell(verbose, "max_length is given without truncation: rows are truncated as by truncation='longest_first'")
         truncated = "longest_first"
     if max_length is not None and padded == "longest" and truncated == "do_not_truncate":
-        tell(warn, "max_length is ignored: padding=True pads to the longest row; use padding='max_length' or truncation=True")
+        tell(verbose, "max_length is ignored: padding=True pads to the longest row; use padding='max_length' or truncation=True")
     if max_length is None and model_max_length > LARGE:
         for name, chosen in (("padding", padded == "max_length"), ("truncation", truncated != "do_not_truncate")):
             if chosen:
-                tell(warn, f"{name} needs a max_length, and this tokenizer has no model_max_length: rows are left as they are")
+                tell(verbose, f"{name} needs a max_length, and this tokenizer has no model_max_length: rows are left as they are")
         padded = "do_not_pad" if padded == "max_length" else padded
         truncated = "do_not_truncate"
     elif max_length is None and (padded == "max_length" or truncated != "do_not_truncate"):
@@ -107,6 +107,12 @@ def choose(
         return_tensors=return_tensors,
         **flags,
     )
+
+
+def tell(verbose: bool, message: str) -> None:
+    """Warn the caller of the tokenizer, if it wants to hear."""
+    if verbose:
+        warn(message)
 
 
 def check_flags(flags: dict[str, Any]) -> None:
@@ -130,9 +136,3 @@ def strategy(value: Any, argument: str, names: tuple[str, ...], default: str) ->
     if not isinstance(name, str) or name not in names:
         raise ValueError(f"{argument} must be True, False or one of {', '.join(names)}, not {value!r}")
     return name
-
-
-def tell(warn: bool, message: str) -> None:
-    """Warn the caller of the tokenizer."""
-    if warn:
-        warnings.warn(message, stacklevel=5)

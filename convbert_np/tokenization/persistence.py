@@ -34,6 +34,7 @@ class Tokenizer(Caller):
     def from_pretrained(cls, name_or_path: str | os.PathLike[str], **given: Any) -> Self:
         """The tokenizer in a folder, or of a repository of the Hugging Face Hub such as "user/name" (needs the extra `hub`).
 
+        A single file may be a vocab.txt, or for the fast class a tokenizer.json, whose settings are kept.
         `given` are arguments of the constructor and go before those of the files; for a repository also revision, cache_dir,
         token, local_files_only and subfolder. Read are vocab.txt, tokenizer_config.json, special_tokens_map.json and
         added_tokens.json; the fast class takes everything but the settings from tokenizer.json if there is one (unless
@@ -42,9 +43,9 @@ class Tokenizer(Caller):
         from convbert_np.checkpoints.hub import resolve, take_options  # only to download: models' files know the tokenizers
 
         directory = resolve(check_path(name_or_path, "name_or_path"), "tokenizer", take_options(given))
-        if not directory.is_dir():
-            raise FileNotFoundError(f"{directory}: is a file; a tokenizer is read from a folder")
         from_slow = check_flag(given.pop("from_slow", False), "from_slow")
+        if directory.is_file():
+            return cls(**{"name_or_path": str(directory), **cls._single_file(directory), **given})
         unknown = [name for name in given if name not in (*COMMON, *OF_EITHER_CLASS)]
         if unknown:
             known = ", ".join((*OF_EITHER_CLASS, *COMMON, "from_slow"))
@@ -60,6 +61,11 @@ class Tokenizer(Caller):
             raise kind(f"the tokenizer in {directory}: {error}") from None
         tokenizer.init_kwargs.update(kept)
         return tokenizer
+
+    @classmethod
+    def _single_file(cls, path: Path) -> dict[str, Any]:
+        """The arguments of the constructor that a file stands for."""
+        raise NotImplementedError
 
     @classmethod
     def _files(cls, directory: Path, found: dict[str, Any], from_slow: bool) -> dict[str, Any]:

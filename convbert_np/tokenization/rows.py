@@ -1,12 +1,12 @@
 """Rows of ids: special tokens around them, cut to a length, padded; the part that the classes share."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from convbert_np.tokenization.base import TokenizerBase
 from convbert_np.tokenization.batch import BatchEncoding, check_tensors, is_row
 from convbert_np.tokenization.checks import as_ids, check_flag, check_number
+from convbert_np.tokenization.notices import warn
 from convbert_np.tokenization.options import TRUNCATIONS, Options, choose, strategy
 from convbert_np.tokenization.padding import as_rows, check_columns, pad_row, round_up
 from convbert_np.tokenization.truncation import truncate_slow
@@ -52,7 +52,7 @@ class RowMaker(TokenizerBase):
     def _warn_if_long(self, length: int, options: Options) -> None:
         """Warn of a row that is longer than the model takes, where no max_length was given."""
         if options.max_length is None and length > self.model_max_length and options.verbose:
-            warnings.warn(f"a row has {length} ids, the model takes model_max_length={self.model_max_length}", stacklevel=5)
+            warn(f"a row has {length} ids, the model takes model_max_length={self.model_max_length}")
 
     def build_inputs_with_special_tokens(self, token_ids_0: Sequence[int], token_ids_1: Sequence[int] | None = None) -> list[int]:
         """[CLS] ids [SEP], or [CLS] ids [SEP] second ids [SEP]."""
@@ -126,7 +126,7 @@ class RowMaker(TokenizerBase):
         if options.truncation != "do_not_truncate" and options.max_length and total > options.max_length:
             remove = total - options.max_length
             ids, pair_ids, overflowing = truncate_slow(
-                ids, pair_ids, remove, options.truncation, options.stride, self.truncation_side
+                ids, pair_ids, remove, options.truncation, options.stride, self.truncation_side, options.verbose
             )
         row: dict[str, Any] = {}
         if options.return_overflowing_tokens:
@@ -162,6 +162,7 @@ class RowMaker(TokenizerBase):
         stride: int = 0,
         pad_to_multiple_of: int | None = None,
         return_tensors: str | None = None,
+        *,
         prepend_batch_axis: bool = False,
         **more: Any,
     ) -> BatchEncoding:

@@ -4,6 +4,7 @@ Source: PreTrainedTokenizerBase._from_pretrained and save_pretrained of transfor
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,9 @@ def read_added(path: Path, settings: Mapping[str, Any]) -> dict[int, AddedToken]
     special = {str(settings[name]) for name in NAMES if settings.get(name) is not None}
     special.update(str(token) for token in settings.get(ADDITIONAL) or [])
     numbers = read_object(path)
+    twice = [number for number, count in Counter(map(str, numbers.values())).items() if count > 1]
+    if twice:
+        raise ValueError(f"{path} gives the id {twice[0]} to several tokens")
     return {as_number(number, str(path)): AddedToken(token, special=token in special) for token, number in numbers.items()}
 
 

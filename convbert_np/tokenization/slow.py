@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, ClassVar
 
 from convbert_np.tokenization.added_tokens import AddedToken
@@ -101,6 +102,11 @@ class ConvBertTokenizer(Tokenizer):
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Id to AddedToken, by id: the tokens that text is cut at before anything else."""
         return dict(sorted(self._added.items()))
+
+    @property
+    def ids_to_tokens(self) -> dict[int, str]:
+        """Id to token, of the vocabulary without those added to it; a copy."""
+        return dict(self._tokens)
 
     def _own_id(self, token: str) -> int | None:
         """The id that a token has of its own."""
@@ -265,6 +271,13 @@ class ConvBertTokenizer(Tokenizer):
         if pieces:
             parts.append(join_pieces(pieces))
         return (" " if between else "").join(parts)
+
+    @classmethod
+    def _single_file(cls, path: Path) -> dict[str, Any]:
+        """The arguments of the constructor that a file stands for."""
+        if path.suffix == ".json":
+            raise ValueError(f"{path}: ConvBertTokenizer reads a vocab.txt, only ConvBertTokenizerFast a tokenizer.json")
+        return {"vocab_file": path}
 
     def _vocabulary_text(self) -> str:
         """The lines of vocab.txt as they were read, repeated ones too, so that no id is lost."""

@@ -1,11 +1,11 @@
 """The special tokens of a tokenizer: [UNK], [SEP], [PAD], [CLS], [MASK], and those that a user names."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from convbert_np.tokenization.added_tokens import AddedToken
 from convbert_np.tokenization.checks import as_ids, check_flag, check_text, is_integer
+from convbert_np.tokenization.notices import warn
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 ADDITIONAL = "additional_special_tokens"
@@ -116,7 +116,7 @@ class SpecialTokens:
             self._special[name] = check_special(value, name)
             if not self._knows(str(value)):
                 advice = f'it has the id of the unknown token until add_special_tokens({{"{name}": ...}}) adds it'
-                warnings.warn(f"{name} {str(value)!r} is not in the vocabulary: {advice}", stacklevel=3)
+                warn(f"{name} {str(value)!r} is not in the vocabulary: {advice}")
         self._changed()
 
     def _replace_special(self, given: AddedToken, added: AddedToken) -> None:

@@ -147,11 +147,13 @@ def read_added_tokens(entries: list[object]) -> dict[int, AddedToken]:
 def check_consistent(file: TokenizerFile) -> None:
     """Raise ValueError if no tokenizer can have this data.
 
-    The vocabulary must map strings to ids, each of one token only; it or the added tokens must hold unk_token. An
-    added token that is in the vocabulary must have its id there; any other must have the next number after the
+    The vocabulary must not be empty and map strings to ids, each of one token only; it or the added tokens must hold unk_token.
+    An added token that is in the vocabulary must have its id there; any other must have the next number after the
     added tokens before it and the vocabulary (counted by its size, as the library does, or by its largest id), for the library
     numbers them anew when it reads the file. cls and sep must have the ids of those tokens.
     """
+    if not file.vocabulary:
+        raise ValueError("the vocabulary of the model is empty")
     check_vocabulary(file.vocabulary)
     check_numbers(file.added_tokens, file.vocabulary)
     if file.unk_token not in file.vocabulary and not any(file.unk_token == str(token) for token in file.added_tokens.values()):

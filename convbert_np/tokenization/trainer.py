@@ -117,7 +117,7 @@ def count_words(texts: Iterable[str], cut_text: Callable[[str], list[str]], bar:
             progress.advance()
     counts = Counter({word: count for word, count in counts.items() if len(word) <= MAX_CHARACTERS})
     if not counts:
-        raise ValueError("texts hold no word")
+        raise ValueError(f"texts hold no word of at most {MAX_CHARACTERS} characters")
     return counts
 
 

@@ -7,8 +7,9 @@ Source: PreTrainedTokenizerBase.truncate_sequences of transformers 4.37.2; trunc
 tokenizers 0.15.2.
 """
 
-import warnings
 from collections.abc import Sequence
+
+from convbert_np.tokenization.notices import warn
 
 Window = tuple[int, int]
 
@@ -36,11 +37,11 @@ def shares(first: int, second: int, remove: int) -> tuple[int, int]:
 
 
 def truncate_slow(
-    ids: list[int], pair_ids: list[int] | None, remove: int, strategy: str, stride: int, side: str
+    ids: list[int], pair_ids: list[int] | None, remove: int, strategy: str, stride: int, side: str, verbose: bool = True
 ) -> tuple[list[int], list[int] | None, list[int]]:
     """The ids of both texts with `remove` of them taken off, and those taken off (none for a pair under longest_first).
 
-    Where the text to be cut has no more than `remove` ids a warning is given and nothing is cut.
+    Where the text to be cut has no more than `remove` ids nothing is cut, and a warning is given if verbose.
     """
     if remove <= 0 or strategy == "do_not_truncate":
         return ids, pair_ids, []
@@ -54,10 +55,11 @@ def truncate_slow(
         return ids, pair_ids, []
     if len(target) <= remove:
         which = "second" if strategy == "only_second" else "first"
-        warnings.warn(
-            f"truncation={strategy!r} cannot take {remove} ids off the {which} text, which has {len(target)}: nothing is cut",
-            stacklevel=4,
+        message = (
+            f"truncation={strategy!r} cannot take {remove} ids off the {which} text, which has {len(target)}: nothing is cut"
         )
+        if verbose:
+            warn(message)
         return ids, pair_ids, []
     left, overflowing = cut_off(target, remove, stride, side)
     return (ids, left, overflowing) if strategy == "only_second" else (left, pair_ids, overflowing)

@@ -13,8 +13,8 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
     The file is UTF-8; lines end with \\n, \\r\\n or \\r (the released ConvBERT files have \\r\\n), and
     nothing but the line end is taken off a line.
 
-    Raises FileNotFoundError if there is no such file, IsADirectoryError if it is a folder, ValueError if it is empty or not
-    UTF-8, TypeError if `path` is none.
+    Raises FileNotFoundError if there is no such file, IsADirectoryError if it is a folder, ValueError if it is empty, not
+    UTF-8 or begins with a byte order mark, TypeError if `path` is none.
     Source: load_vocab of tokenization_convbert.py in transformers 4.37.2.
     """
     path = check_path(path, "vocab_file")
@@ -29,6 +29,8 @@ def read_lines(path: str | os.PathLike[str]) -> list[str]:
         raise ValueError(f"the vocabulary file {path} is not UTF-8 text: {error}") from None
     if not lines:
         raise ValueError(f"the vocabulary file {path} is empty")
+    if lines[0].startswith("\ufeff"):
+        raise ValueError(f"the vocabulary file {path} begins with a byte order mark, which would be part of the first token")
     return [line.removesuffix("\n") for line in lines]
 
 

@@ -1,6 +1,9 @@
 """Every other method and attribute of both tokenizers, and of what they return, against transformers 4.37.2."""
 
+import inspect
 import itertools
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +70,8 @@ KEYWORDS = [
     ("tokenize", (TEXT,), {"add_special_tokens": True}),
     ("tokenize", (TEXT,), {"pair": "a b", "add_special_tokens": True}),
     ("tokenize", (TEXT,), {"pair": "a b"}),
+    ("encode", (TEXT, None, False), {}),
+    ("encode", (TEXT, "a b", True, "max_length", "only_first", 8, 0, "np"), {"return_token_type_ids": True}),
     ("encode", (TEXT,), {"add_special_tokens": False}),
     ("encode", (TEXT,), {"max_length": 5, "truncation": True}),
     ("encode", (TEXT,), {"max_length": 30, "padding": "max_length"}),
@@ -88,7 +93,7 @@ ATTRIBUTES = [
     "max_len_single_sentence", "max_len_sentences_pair", "model_input_names", "vocab_files_names", "all_special_tokens",
     "all_special_ids", "special_tokens_map", "all_special_tokens_extended", "special_tokens_map_extended",
     "additional_special_tokens", "additional_special_tokens_ids", "added_tokens_encoder", "added_tokens_decoder",
-    "clean_up_tokenization_spaces", "vocab", "do_lower_case", "no_such_attribute",
+    "clean_up_tokenization_spaces", "vocab", "do_lower_case", "verbose", "ids_to_tokens", "no_such_attribute",
     *(f"{slot}{suffix}" for slot in cases.SLOTS for suffix in ("", "_id")),
 ]  # fmt: skip
 
@@ -100,6 +105,52 @@ def test_methods(sides, tokenizers, case):
     differences = Differences(sides.kind)
     differences.ask(case, pair, name, *arguments, **keywords)
     differences.assert_none()
+
+
+ABSENT = {  # what the reference has and we have not; docs/deviations.md says so
+    "both": {
+        "SPECIAL_TOKENS_ATTRIBUTES", "apply_chat_template", "as_target_tokenizer", "convert_added_tokens",
+        "default_chat_template", "deprecation_warnings", "init_inputs", "max_model_input_sizes", "prepare_seq2seq_batch",
+        "pretrained_init_configuration", "pretrained_vocab_files_map", "push_to_hub", "register_for_auto_class",
+        "slow_tokenizer_class",
+    },
+    "slow": {"basic_tokenizer", "prepare_for_tokenization", "tokens_trie", "wordpiece_tokenizer"},
+    "fast": {"backend_tokenizer", "can_save_slow_tokenizer", "decoder", "set_truncation_and_padding", "train_new_from_iterator"},
+    "encoding": {"to"},
+}  # fmt: skip
+RENAMED = {"pretrained_model_name_or_path": "name_or_path"}
+
+
+def public(value: Any) -> dict[str, Any]:
+    """The public attributes by name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {name: getattr(value, name, None) for name in dir(value) if not name.startswith("_")}
+
+
+def positional(function: Any) -> list[str]:
+    """The names of the arguments that may be given by position, in their order."""
+    parameters = inspect.signature(function).parameters.values()
+    return [RENAMED.get(one.name, one.name) for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
+
+
+def check_interface(ours: Any, theirs: Any, absent: set[str]) -> None:
+    """No other name is missing, and what is given by position means the same on both sides."""
+    own, reference = public(ours), public(theirs)
+    assert reference.keys() - own.keys() == absent
+    for name in reference.keys() & own.keys():
+        if inspect.ismethod(reference[name]) and inspect.ismethod(own[name]):
+            pairs = zip(positional(own[name]), positional(reference[name]), strict=False)
+            assert [pair for pair in pairs if pair[0] != pair[1]] == [], name
+
+
+def test_nothing_else_is_missing(sides, tokenizers):
+    ours, theirs = tokenizers.get("tiny")
+    check_interface(ours, theirs, ABSENT["both"] | ABSENT[sides.kind])
+    check_interface(ours("the"), theirs("the"), ABSENT["encoding"])
+    for own, reference in ((ours, theirs), (ours("the"), theirs("the"))):
+        pairs = zip(positional(type(own)), positional(type(reference)), strict=False)
+        assert [pair for pair in pairs if pair[0] != pair[1]] == [], type(own)
 
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
