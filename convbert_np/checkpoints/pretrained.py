@@ -13,7 +13,7 @@ from convbert_np.checkpoints.errors import CheckpointError
 from convbert_np.checkpoints.formats import Checkpoint, open_checkpoint
 from convbert_np.checkpoints.hub import resolve, take_options
 from convbert_np.checkpoints.stored import StoredTensor
-from convbert_np.checkpoints.tf1_names import config_of_tf1, from_tf1
+from convbert_np.checkpoints.tf1_names import PARTS, config_of_tf1, from_tf1
 from convbert_np.checkpoints.tf2_names import from_tf2
 from convbert_np.checkpoints.writing import FORMATS, write_checkpoint
 from convbert_np.config import ConvBertConfig, check_flag, read_json_object
@@ -26,7 +26,8 @@ CONFIG = "config.json"
 BODY = "convbert."
 OPTIONAL_FIELDS = (
     "num_labels", "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout",
-    "summary_last_dropout",
+    "summary_last_dropout", "generator_hidden_size", "generator_layers", "generator_num_attention_heads",
+    "generator_intermediate_size",
 )  # fmt: skip
 LEGACY = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
 BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")  # of old checkpoints: no parameters
@@ -83,8 +84,8 @@ class Readers(ThreadPoolExecutor):
 
 def under_our_names(checkpoint: Checkpoint, part: str = "discriminator") -> dict[str, StoredTensor]:
     """The tensors of a checkpoint by the names, and in the layout, of PyTorch's state_dict."""
-    if part not in ("discriminator", "generator"):
-        raise ValueError(f"part: must be 'discriminator' or 'generator', got {part!r}")
+    if part not in PARTS:
+        raise ValueError(f"part: must be one of {', '.join(PARTS)}, got {part!r}")
     if checkpoint.format == formats.TF1:
         return from_tf1(checkpoint.tensors, part)
     if part == "generator":
@@ -106,7 +107,7 @@ def configuration_of(
     file = directory / CONFIG
     if config is not None:
         fields = config.to_dict()
-    elif file.is_file() and part == "discriminator":
+    elif file.is_file() and part != "generator":
         fields = read_json_object(file)
     elif checkpoint.format == formats.TF1:
         fields = config_of_tf1(checkpoint.tensors, part) | {"pad_token_id": 0}  # as in the vocabulary that was released with it
@@ -116,7 +117,7 @@ def configuration_of(
     for name in overrides:
         if name not in known:
             raise TypeError(f"{name}: is neither an argument nor a field of the configuration")
-    if config is None and file.is_file() and part == "discriminator":
+    if config is None and file.is_file() and part != "generator":
         return ConvBertConfig.from_json_file(file, **overrides)
     return ConvBertConfig.from_dict(fields, **overrides)
 

@@ -30,7 +30,7 @@ from convbert_np.config import ConvBertConfig
 from convbert_np.model.initialise import body_shapes
 from convbert_np.names import FF1, FF2, lookup, names
 
-PARTS = ("discriminator", "generator")
+PARTS = ("discriminator", "generator", "pretraining")
 LAYER_HERE = re.compile(r"encoder\.layer\.([0-9]+)\.")
 NEW = -1  # in an order of axes: one of size 1 that the variable lacks
 ORDERS = {"transposed": (1, 0), "A": (0, NEW)}
@@ -52,8 +52,9 @@ def from_tf1(tensors: Mapping[str, StoredTensor], part: str = "discriminator") -
 
     "discriminator" gives the names of ConvBertModel, and its head's as discriminator_predictions.dense.weight and so on.
     "generator" gives those of ConvBertForMaskedLM (without the tied generator_lm_head.weight), with the embeddings that both
-    parts share. Left out are an optimizer's variables (see `is_slot`) and those of the other part; a variable that neither
-    knows keeps its name, so that it is found to be unexpected. A tensor keeps its variable's name as its own `name`.
+    parts share. "pretraining" gives those of ConvBertForPreTraining, which are both. Left out are an optimizer's variables (see
+    `is_slot`) and those of the other part; a variable that neither knows keeps its name, so that it is found to be unexpected. A
+    tensor keeps its variable's name as its own `name`.
 
     Raises ValueError for another `part`, CheckpointError for a variable with a wrong number of axes and for two that
     would have the same name.
@@ -85,6 +86,8 @@ def config_of_tf1(tensors: Mapping[str, StoredTensor], part: str = "discriminato
     """
     if not tensors:
         raise ValueError("tensors: there are none")
+    if part == "pretraining":
+        return config_of_tf1(tensors) | generator_fields(tensors)
     prefix = "convbert." if part == "generator" else ""
     found = from_tf1(tensors, part)
     body = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name.startswith(prefix)}
@@ -120,6 +123,27 @@ def layer_fields(path: str | os.PathLike[str], part: str, shape: Callable[[str],
         "conv_kernel_size": taps,
         "intermediate_size": inner,
         "num_groups": dense[0] if len(dense) == 3 else 1,
+    }
+
+
+def generator_fields(tensors: Mapping[str, StoredTensor]) -> dict[str, Any]:
+    """The fields of a discriminator's configuration that say what generator goes with it (see `generator_config`)."""
+    path = next(iter(tensors.values())).path
+    found = from_tf1(tensors, "generator")
+    body = {name.removeprefix("convbert."): tensor for name, tensor in found.items() if name.startswith("convbert.")}
+    shape = partial(shape_of, path, "generator", body)
+    width, hidden = shape("encoder.layer.0.attention.self.query.weight")
+    own = layer_fields(path, "generator", lambda name: (hidden // 2, hidden) if name.endswith("query.weight") else shape(name))
+    if width == hidden and own["num_attention_heads"] == RELEASED_RATIO:
+        own["num_attention_heads"] = 1  # fewer than the ratio: one head of each kind, as wide as the hidden state
+    elif 2 * width != hidden:
+        raise CheckpointError(path, f"the generator's heads of one kind have {width} channels, its hidden size is {hidden}")
+    whole = config_of_tf1(tensors)
+    return {
+        "generator_hidden_size": hidden / whole["hidden_size"],
+        "generator_layers": number_of_layers(path, body) / whole["num_hidden_layers"],
+        "generator_num_attention_heads": own["num_attention_heads"],
+        "generator_intermediate_size": own["intermediate_size"],
     }
 
 
@@ -195,15 +219,60 @@ def target_of(name: str) -> Target | None:
 def belongs(name: str, target: Target, part: str, own_embeddings: bool) -> bool:
     """Whether a variable is one of a part: its own, or an embedding that the generator shares."""
     shared = part == "generator" and name.startswith(EMBEDDINGS) and not own_embeddings
-    return shared or target.part == part
+    return shared or part in (target.part, "pretraining")
 
 
 def renamed(name: str, target: Target | None, part: str) -> str:
     """A variable's name here."""
     if target is None:
         return name
+    if part == "pretraining":
+        of_generator, of_discriminator = name.startswith("generator/"), name.startswith("electra/")
+        return f"{'generator.' * of_generator}{'convbert.' * of_discriminator}{target.name}"
     of_body = part == "generator" and name.startswith(("electra/", "generator/"))
     return f"convbert.{target.name}" if of_body else target.name
+
+
+def to_tf1(state: Mapping[str, np.ndarray], part: str = "pretraining") -> dict[str, np.ndarray]:
+    """The inverse of `from_tf1`: parameters under this package's names as variables of the original code, as views.
+
+    "pretraining" takes the parameters of a ConvBertForPreTraining, "discriminator" those of a ConvBertModel, "generator" those of
+    a ConvBertForMaskedLM. Raises ValueError for another `part`, and for a name that the original code has no variable for.
+    """
+    if part not in PARTS:
+        raise ValueError(f"part: must be one of {PARTS}, got {part!r}")
+    variables: dict[str, np.ndarray] = {}
+    for name, value in state.items():
+        if name == "generator_lm_head.weight" and part != "discriminator":
+            continue  # the word embeddings
+        scope, _, inner = name.partition(".") if name.startswith(("convbert.", "generator.")) else ("", "", name)
+        owner = "generator" if "generator" in (scope, part) and not inner.startswith("embeddings.") else "discriminator"
+        general = re.sub(r"(?<=encoder\.layer\.)[0-9]+", "{i}", inner)
+        layer = LAYER_HERE.match(inner)
+        weight = state.get(name.removesuffix("bias") + "weight", value) if name.endswith("bias") else value
+        grouped = general.startswith((f"{FF1}.dense.", f"{FF2}.dense.")) and weight.ndim == 3
+        variable, axes = sources().get((general, owner, grouped), ("", ""))
+        if not variable:
+            raise ValueError(f"state: {name} has no variable in the original code")
+        variables[variable.replace("layer_{i}", f"layer_{layer[1]}") if layer else variable] = without_axes(value, axes)
+    return variables
+
+
+@cache
+def sources() -> dict[tuple[str, str, bool], tuple[str, str]]:
+    """The variable of each name (with {i}) of a part, and whether it is grouped; with what happens to its axes."""
+    table = {(t.name, t.part, "/g_dense/" in variable): (variable, t.axes) for variable, t in targets().items()}
+    heads = {(name, "discriminator", grouped): row for (name, _, grouped), row in table.items() if name.startswith("generator_")}
+    return table | heads
+
+
+def without_axes(value: np.ndarray, axes: str) -> np.ndarray:
+    """A parameter with the axes of its variable; the inverse of `with_axes`."""
+    if not axes:
+        return value
+    order = ORDERS.get(axes) or tuple(map(int, axes.removeprefix("axes ").split()))
+    kept = [axis for axis in order if axis != NEW]
+    return value.reshape([size for axis, size in zip(order, value.shape, strict=True) if axis != NEW]).transpose(np.argsort(kept))
 
 
 # The axes.

@@ -52,7 +52,9 @@ def generator_config(config: ConvBertConfig) -> GeneratorConfig:
 
     Hidden size and attention heads are those of the discriminator times the field `generator_hidden_size` (.25 unless the
     configuration has it), the intermediate size is four times the hidden size, the layers are those of the discriminator times
-    `generator_layers` (1). Source: get_generator_config of the original code. Raises ValueError naming the field.
+    `generator_layers` (1). The fields `generator_num_attention_heads` and `generator_intermediate_size` win, if there.
+
+    Source: get_generator_config of the original code. Raises ValueError naming the field.
     """
     share, depth = (getattr(config, n, d) for n, d in (("generator_hidden_size", GENERATOR_SIZE), ("generator_layers", 1)))
     for name, value in (("generator_hidden_size", share), ("generator_layers", depth)):
@@ -61,8 +63,10 @@ def generator_config(config: ConvBertConfig) -> GeneratorConfig:
     hidden = round(config.hidden_size * share)
     fields: dict[str, Any] = {
         "hidden_size": hidden,
-        "num_attention_heads": max(1, round(config.num_attention_heads * share)),
-        "intermediate_size": 4 * hidden,
+        "num_attention_heads": getattr(
+            config, "generator_num_attention_heads", max(1, round(config.num_attention_heads * share))
+        ),
+        "intermediate_size": getattr(config, "generator_intermediate_size", 4 * hidden),
         "num_hidden_layers": round(config.num_hidden_layers * depth),
     }
     try:
@@ -142,6 +146,11 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         return (
             body | ConvBertForMaskedLM.head_shapes(small) | head | linear_shapes("discriminator_predictions.dense_1", hidden, 1)
         )
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: Any, *positional: Any, part: str = "pretraining", **more: Any) -> Any:
+        """See `ConvBertPreTrainedModel.from_pretrained`. Of a TensorFlow 1 bundle both parts are read."""
+        return super().from_pretrained(name_or_path, *positional, part=part, **more)
 
     @property
     def generator_body(self) -> Tree:

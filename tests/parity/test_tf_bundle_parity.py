@@ -61,6 +61,32 @@ def test_the_converter_gives_the_same_parameters(name, request):
             assert array.tobytes() == value.tobytes(), parameter
 
 
+def test_tensorflow_reads_what_is_written(tmp_path):
+    """A whole pre-training model, by its reader, which compares the checksums, and by the Saver of TensorFlow 1."""
+    from convbert_np import ConvBertConfig, ConvBertForPreTraining
+    from convbert_np.checkpoints.tf1_names import to_tf1
+    from convbert_np.checkpoints.tf_writer import save_tf1
+
+    sizes = {"hidden_size": 96, "embedding_size": 40, "num_attention_heads": 8, "intermediate_size": 132, "num_groups": 3}
+    model = ConvBertForPreTraining(
+        ConvBertConfig(vocab_size=1009, num_hidden_layers=3, generator_hidden_size=0.5, **sizes), seed=1
+    )
+    save_tf1(model, tmp_path / "model.ckpt")
+    want = to_tf1(model.named_parameters())
+    assert tf.train.latest_checkpoint(str(tmp_path)) == str(tmp_path / "model.ckpt")
+    reader = tf.train.load_checkpoint(str(tmp_path))
+    assert reader.get_variable_to_shape_map() == {name: list(value.shape) for name, value in want.items()}
+    v1 = tf.compat.v1
+    with tf.Graph().as_default():
+        for name, value in want.items():
+            v1.get_variable(name, shape=value.shape, use_resource=False)
+        with v1.Session() as session:
+            v1.train.Saver().restore(session, str(tmp_path / "model.ckpt"))
+            for variable in v1.global_variables():
+                np.testing.assert_array_equal(session.run(variable), want[variable.op.name])
+                np.testing.assert_array_equal(reader.get_tensor(variable.op.name), want[variable.op.name])
+
+
 @pytest.mark.parametrize("name", ["pretraining", "grouped", "types", "large"])
 def test_tensorflow_reads_the_same_variables(name, request):
     tensors = open_tf_bundle(directory_of(name, request))
