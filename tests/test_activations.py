@@ -171,3 +171,13 @@ def test_an_unknown_name_without_a_hint(name):
 def test_gelu_refuses_other_dtypes():
     with pytest.raises(TypeError, match="float16"):
         activation(np.ones(2, dtype=np.float16), "gelu")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gelu_of_very_large_numbers(dtype):
+    """x for x > 0 and 0 for x < 0, where powers of x overflow."""
+    x = np.geomspace(50, 3e38, 200).astype(dtype)
+    y, cache = activation(np.concatenate([x, -x]), "gelu")
+    np.testing.assert_array_equal(y, np.concatenate([x, 0 * x]))
+    np.testing.assert_array_equal(activation_backward(np.ones_like(y), cache)["x"], np.repeat([1, 0], len(x)))
+    assert activation(np.array([np.inf], dtype), "gelu")[0] == np.inf

@@ -109,6 +109,7 @@ _TABLES: dict[str, dict[str, tuple[float, ...]]] = {
 }
 
 _FARTHEST = 40.0  # exp(-40^2/2) is zero in float64
+_LARGEST_SQUARE = 1e6  # its polynomials are finite in float32, and the odds of its root zero
 
 
 def erf(x):
@@ -172,6 +173,7 @@ def normal_odds(x):
     """
     tables = _tables(x)
     squares = np.multiply(x, x, out=like(x))
+    squares = np.minimum(squares, _LARGEST_SQUARE, out=squares if x.ndim else None)
     odds = _polynomial(squares, tables["logit_p"])
     odds /= _polynomial(squares, tables["logit_q"])
     odds *= -x if x.ndim == 0 else np.negative(x, out=squares)
