@@ -91,7 +91,7 @@ class ConvBertConfig:
         self._set_labels(shared.pop("id2label", None), shared.pop("label2id", None), shared.pop("num_labels", None))
         model_type = shared.pop("model_type", self.model_type)
         if model_type not in (self.model_type, "conv_bert"):
-            raise ValueError(f"model_type: this is the configuration of a {model_type!r} model, not of a 'convbert'")
+            raise ValueError(f"model_type: this is the configuration of a {model_type!r:.200} model, not of a 'convbert'")
         for name, value in shared.items():
             if hasattr(type(self), name) or name.startswith("__"):
                 raise ValueError(f"{name}: is a name that the configuration computes itself; it cannot be a field")
@@ -101,7 +101,7 @@ class ConvBertConfig:
         """The labels by number and by name; by default two."""
         for name, labels in (("id2label", id2label), ("label2id", label2id)):
             if labels is not None and not isinstance(labels, dict):
-                raise TypeError(f"{name}: must be a dict, got {labels!r}")
+                raise TypeError(f"{name}: must be a dict, got {labels!r:.200}")
         if id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
         else:
@@ -200,9 +200,9 @@ class ConvBertConfig:
     def _validate_choices(self) -> None:
         self.id2label = numbered_labels(self.id2label)
         if not isinstance(self.hidden_act, str) or self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"hidden_act: must be one of {sorted(ACTIVATIONS)}, got {self.hidden_act!r}")
+            raise ValueError(f"hidden_act: must be one of {sorted(ACTIVATIONS)}, got {self.hidden_act!r:.200}")
         if self.problem_type is not None and self.problem_type not in PROBLEM_TYPES:
-            raise ValueError(f"problem_type: must be None or one of {PROBLEM_TYPES}, got {self.problem_type!r}")
+            raise ValueError(f"problem_type: must be None or one of {PROBLEM_TYPES}, got {self.problem_type!r:.200}")
         if self.is_decoder or self.add_cross_attention:
             raise ValueError(
                 "is_decoder / add_cross_attention: ConvBERT is an encoder only: its convolution sees the future, so that a "
@@ -253,7 +253,7 @@ class ConvBertConfig:
             raise TypeError(f"fields: must be a dict, got {type(fields).__name__}")
         bad = [name for name in fields if not isinstance(name, str) or name == "self"]
         if bad:
-            raise ValueError(f"fields: {bad[0]!r} is not the name of a field")
+            raise ValueError(f"fields: {bad[0]!r:.200} is not the name of a field")
         if overrides.keys() & {"num_labels", "id2label"}:
             fields = {name: value for name, value in fields.items() if name not in ("num_labels", "id2label", "label2id")}
         return cls(**(fields | overrides))
@@ -287,6 +287,7 @@ class ConvBertConfig:
 
 
 MOST_LABELS = 1_000_000
+LONGEST_JSON = 100_000_000  # bytes; so many labels take less
 SHARED_FIELDS = {
     "return_dict", "output_attentions", "output_hidden_states", "tie_word_embeddings", "chunk_size_feed_forward",
     "is_decoder", "add_cross_attention", "problem_type", "architectures", "id2label", "label2id",
@@ -298,6 +299,8 @@ def read_json_object(path: str | os.PathLike) -> dict[str, Any]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
     try:
+        if Path(path).stat().st_size > LONGEST_JSON:
+            raise ValueError(f"longer than {LONGEST_JSON:,} bytes")
         fields = json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: is not valid JSON: {error}") from error
@@ -314,27 +317,27 @@ def plain(value: Any) -> Any:
 def numbered_labels(id2label: Any) -> dict[int, str]:
     """Check that labels are numbered 0, 1, 2, ...; JSON has the numbers as strings."""
     if not isinstance(id2label, dict) or not id2label:
-        raise ValueError(f"id2label: must be a dict that names at least one label, got {id2label!r}")
+        raise ValueError(f"id2label: must be a dict that names at least one label, got {id2label!r:.200}")
     numbers = [int(key) if isinstance(key, str) and key.isdecimal() else plain(key) for key in id2label]
     whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
     if not whole or sorted(numbers) != list(range(len(numbers))):
-        raise ValueError(f"id2label: must number the labels 0, 1, 2, ..., got the numbers {list(id2label)}")
+        raise ValueError(f"id2label: must number the labels 0, 1, 2, ..., got the numbers {list(id2label)!r:.200}")
     if not all(isinstance(label, str) for label in id2label.values()):
-        raise TypeError(f"id2label: must map numbers to strings, got {id2label!r}")
+        raise TypeError(f"id2label: must map numbers to strings, got {id2label!r:.200}")
     return dict(zip(numbers, id2label.values(), strict=True))
 
 
 def check_flag(name: str, value: Any) -> bool:
     """Raise TypeError, naming the argument, unless `value` is true or false; return it as a bool."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: must be True or False, got {value!r}")
+        raise TypeError(f"{name}: must be True or False, got {value!r:.200}")
     return bool(value)
 
 
 def check_integer(name: str, value: Any, least: int = 1) -> None:
     """Raise TypeError or ValueError, naming the field, unless `value` is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name}: must be an integer, got {value!r}")
+        raise TypeError(f"{name}: must be an integer, got {value!r:.200}")
     if value < least:
         raise ValueError(f"{name}: must be at least {least}, got {value}")
 
@@ -342,7 +345,7 @@ def check_integer(name: str, value: Any, least: int = 1) -> None:
 def check_nonnegative(name: str, value: Any) -> None:
     """Raise TypeError or ValueError, naming the field, unless `value` is a finite number of at least 0."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name}: must be a number, got {value!r}")
+        raise TypeError(f"{name}: must be a number, got {value!r:.200}")
     if not 0 <= value < float("inf"):
         raise ValueError(f"{name}: must be finite and not negative, got {value}")
 

@@ -378,6 +378,47 @@ def test_arguments_are_checked(tmp_path, options, error, message):
         cb.ConvBertForTokenClassification.from_pretrained(tmp_path, **options)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"num_hidden_layers": 10**8},
+        {"vocab_size": 10**12},
+        {"intermediate_size": 10**9},
+        {"max_position_embeddings": 10**9},
+        {"conv_kernel_size": 10**9 + 1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ignore", [False, True])
+def test_no_configuration_asks_for_far_more_than_the_file_holds(tmp_path, field, ignore):
+    """What a file lacks is drawn, and a few bytes of config.json could fill the memory with it."""
+    model = make("token", np.float32)
+    directory = write_model(tmp_path, model, {"convbert.embeddings.LayerNorm.bias": np.ones(10, np.float32)})
+    fields = json.loads((directory / "config.json").read_text()) | field
+    (directory / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(CheckpointError, match=r"and the configuration asks for [0-9,]+"):
+        cb.ConvBertForTokenClassification.from_pretrained(directory, ignore_mismatched_sizes=ignore)
+    with pytest.raises(CheckpointError if "num_hidden_layers" in field else FileExistsError, match=r"layers|overwrite=True"):
+        convert(directory, directory)
+
+
+def test_tensors_may_share_their_bytes_but_not_without_end(tmp_path):
+    """Many tensors on one storage are small in the file, and would fill the disk when they are converted."""
+    value = np.ones((300, 1000), np.float32)
+    write_torch(tmp_path / "few.bin", {f"x{i}": value for i in range(8)})
+    assert len(open_checkpoint(tmp_path / "few.bin").tensors) == 8
+    write_torch(tmp_path / "many.bin", {f"x{i}": value for i in range(9)})
+    with pytest.raises(CheckpointError, match=r"its tensors have 10,800,000 bytes together, more than 8 times the 1,20"):
+        open_checkpoint(tmp_path / "many.bin")
+
+
+def test_a_configuration_may_not_be_longer_than_any(tmp_path, monkeypatch):
+    make("token", np.float32).save_pretrained(tmp_path)
+    monkeypatch.setattr("convbert_np.config.LONGEST_JSON", 99)
+    with pytest.raises(ValueError, match=r"config\.json: .*longer than 99 bytes"):
+        cb.ConvBertForTokenClassification.from_pretrained(tmp_path)
+
+
 # ---- which file
 
 

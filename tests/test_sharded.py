@@ -85,6 +85,13 @@ def test_an_index_that_does_not_fit_its_files_is_refused(tmp_path, parts, weight
         open_checkpoint(index)
 
 
+def test_shards_may_not_have_more_tensors_together_than_any_model(tmp_path, monkeypatch):
+    index = write_shards(tmp_path, {"x.safetensors": ["b", "d"], "y.safetensors": ["a.c", "e"]})
+    monkeypatch.setattr("convbert_np.checkpoints.sharded.MOST_TENSORS", 3)
+    with pytest.raises(CheckpointError, match="its files have more than 3 tensors"):
+        open_checkpoint(index)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"weight_map": {"a": "x", "a": "y"}}', "{" * 100_000, '{"a": NaN}', "\ufeff{}"])
 def test_an_index_that_is_no_json_object_is_refused(tmp_path, text):
     path = tmp_path / "model.safetensors.index.json"

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from convbert_np.checkpoints.errors import CheckpointError
 from convbert_np.checkpoints.hdf5 import open_hdf5
-from convbert_np.checkpoints.npz import open_npz
+from convbert_np.checkpoints.npz import ALWAYS_ALLOWED, LARGEST_RATIO, open_npz
 from convbert_np.checkpoints.safetensors import open_safetensors
 from convbert_np.checkpoints.sharded import open_shards
 from convbert_np.checkpoints.stored import StoredTensor
-from convbert_np.checkpoints.tf_bundle import open_tf_bundle
+from convbert_np.checkpoints.tf_bundle import UNREAD, open_tf_bundle
 from convbert_np.checkpoints.torch_file import open_torch
 from convbert_np.tokenization.checks import check_path
 
@@ -68,20 +68,28 @@ def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         if first is None:
             raise CheckpointError(found, f"is an index of none of {', '.join(SHARDED)} files")
         tensors, files = open_shards(found, OPENERS[first], has_names=first != TF2)
-        check_names(found, tensors)
-        return Checkpoint(first, found, tuple(files), tensors)
+        return checked(Checkpoint(first, found, tuple(files), tensors))
     kind = format_of(found)
     tensors = OPENERS[kind](found)
-    check_names(found, tensors)
     files = tuple(map(Path, dict.fromkeys(tensor.path for tensor in tensors.values()))) or (found,)
-    return Checkpoint(kind, found, files, tensors)
+    return checked(Checkpoint(kind, found, files, tensors))
 
 
-def check_names(path: Path, tensors: dict[str, StoredTensor]) -> None:
-    """Raise CheckpointError for a name that cannot be shown: control characters in one could rewrite a terminal's lines."""
-    name = next((name for name in tensors if not name.isprintable()), None)
+def checked(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint, after what holds for all formats was checked.
+
+    Raises CheckpointError for a name that cannot be shown, since control characters in one could rewrite a terminal's lines; and
+    for tensors that are far more than the files hold, by many tensors on one storage, or many that were never written.
+    """
+    name = next((name for name in checkpoint.tensors if not name.isprintable()), None)
     if name is not None:
-        raise CheckpointError(path, "its name has characters that cannot be printed", name)
+        raise CheckpointError(checkpoint.path, "its name has characters that cannot be printed", name)
+    size = sum(file.stat().st_size for file in checkpoint.files)
+    total = sum(tensor.nbytes for tensor in checkpoint.tensors.values() if tensor.dtype != UNREAD)
+    if total > max(LARGEST_RATIO * size, ALWAYS_ALLOWED):
+        reason = f"its tensors have {total:,} bytes together, more than {LARGEST_RATIO} times the {size:,} of its files"
+        raise CheckpointError(checkpoint.path, reason)
+    return checkpoint
 
 
 def weights_of(path: Path) -> Path:

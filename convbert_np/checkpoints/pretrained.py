@@ -4,14 +4,16 @@ import os
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from math import prod
 from typing import Any, TypeVar
 
 import numpy as np
 
 from convbert_np.checkpoints import formats
-from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.errors import CheckpointError, shown
 from convbert_np.checkpoints.formats import Checkpoint, open_checkpoint
 from convbert_np.checkpoints.hub import resolve, take_options
+from convbert_np.checkpoints.npz import LARGEST_RATIO
 from convbert_np.checkpoints.stored import StoredTensor
 from convbert_np.checkpoints.tf1_names import PARTS, config_of_tf1, from_tf1
 from convbert_np.checkpoints.tf2_names import from_tf2
@@ -24,6 +26,8 @@ from convbert_np.tokenization.checks import check_path
 Model = TypeVar("Model", bound=ConvBertPreTrainedModel)
 CONFIG = "config.json"
 BODY = "convbert."
+MOST_LAYERS = 1000  # if there are no more tensors than that
+ALWAYS_DRAWN = 1 << 23  # numbers
 OPTIONAL_FIELDS = (
     "num_labels", "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout",
     "summary_last_dropout", "generator_hidden_size", "generator_layers", "generator_num_attention_heads",
@@ -58,6 +62,7 @@ def load_pretrained(
     checkpoint = open_checkpoint(path)
     tensors = under_our_names(checkpoint, part)
     config = configuration_of(checkpoint, config, part, more)
+    check_amount(checkpoint, tensors, cls.shapes(config))
     blank = cls.assembled(config, lambda name, shape: np.broadcast_to(np.zeros((), dtype), shape))
     tensors = fitting_names(checkpoint, tensors, blank)
     report = compared(checkpoint, tensors, blank, ignore_mismatched_sizes)
@@ -118,8 +123,21 @@ def configuration_of(
         if name not in known:
             raise TypeError(f"{name}: is neither an argument nor a field of the configuration")
     if config is None and file.is_file() and part != "generator":
-        return ConvBertConfig.from_json_file(file, **overrides)
-    return ConvBertConfig.from_dict(fields, **overrides)
+        found = ConvBertConfig.from_json_file(file, **overrides)
+    else:
+        found = ConvBertConfig.from_dict(fields, **overrides)
+    if found.num_hidden_layers > max(MOST_LAYERS, len(checkpoint.tensors)):
+        reason = f"has {len(checkpoint.tensors)} tensors, and the configuration asks for {found.num_hidden_layers} layers"
+        raise CheckpointError(checkpoint.path, reason)
+    return found
+
+
+def check_amount(checkpoint: Checkpoint, tensors: Mapping[str, StoredTensor], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise CheckpointError for a configuration that asks for far more than the file holds, all of which would be drawn."""
+    asked, held = (sum(map(prod, found)) for found in (shapes.values(), (tensor.shape for tensor in tensors.values())))
+    if asked > max(LARGEST_RATIO * held, ALWAYS_DRAWN):
+        reason = f"holds {held:,} numbers, and the configuration asks for {asked:,}: this is no checkpoint of such a model"
+        raise CheckpointError(checkpoint.path, reason)
 
 
 def fitting_names(
@@ -140,7 +158,7 @@ def fitting_names(
         elif not prefixed and BODY + name in own:
             name = BODY + name
         if name in renamed:
-            raise CheckpointError(checkpoint.path, f"and {renamed[name].name!r} are both {name}", tensor.name)
+            raise CheckpointError(checkpoint.path, f"and {shown(renamed[name].name)} are both {name:.200}", tensor.name)
         renamed[name] = tensor
     return renamed
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
-from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.errors import CheckpointError, shown
 from convbert_np.checkpoints.stored import BFLOAT16, MOST_AXES, Source, StoredTensor, contiguous, itemsize
 from convbert_np.checkpoints.strict_json import LONGEST_JSON, parse_json
 from convbert_np.files import atomic_write
@@ -151,11 +151,11 @@ def parse_entry(path: str | os.PathLike[str], name: str, value: Any) -> Entry:
         raise CheckpointError(path, "its entry is not a dict", name)
     dtype, shape, offsets = value.get("dtype"), value.get("shape"), value.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise CheckpointError(path, f"the dtype {dtype!r:.80} is unknown", name)
+        raise CheckpointError(path, f"the dtype {shown(dtype, 80)} is unknown", name)
     if not is_sizes(shape) or len(shape) > MOST_AXES:
-        raise CheckpointError(path, f"{shape!r:.80} is no shape of at most {MOST_AXES} axes", name)
+        raise CheckpointError(path, f"{shown(shape, 80)} is no shape of at most {MOST_AXES} axes", name)
     if not is_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise CheckpointError(path, f"data_offsets {offsets!r:.80} are not [begin, end]", name)
+        raise CheckpointError(path, f"data_offsets {shown(offsets, 80)} are not [begin, end]", name)
     needed = prod(shape) * itemsize(DTYPES[dtype])
     if needed != offsets[1] - offsets[0]:
         reason = f"{dtype} {shape!r:.80} needs {needed!r:.40} bytes, not data_offsets {offsets}"

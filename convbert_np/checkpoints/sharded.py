@@ -14,11 +14,12 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.errors import CheckpointError, shown
 from convbert_np.checkpoints.stored import StoredTensor
 from convbert_np.checkpoints.strict_json import LONGEST_JSON, parse_json
 
 LONGEST_NAME = 255  # bytes, of a file
+MOST_TENSORS = 50_000
 MOST_SHARDS = 256  # they stay open, and a process may have few open files
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "B": 1, "": 1}
 SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMG]I?B|B|)\s*", re.IGNORECASE)
@@ -34,7 +35,7 @@ def read_weight_map(path: str | os.PathLike[str]) -> dict[str, str]:
         raise CheckpointError(path, "has no weight_map from tensors to files")
     for name, file in weight_map.items():
         if not isinstance(file, str) or not is_plain_name(file):
-            raise CheckpointError(path, f"the file {file!r:.200} is not a name in the index's own directory", name)
+            raise CheckpointError(path, f"the file {shown(file)} is not a name in the index's own directory", name)
     return weight_map
 
 
@@ -79,6 +80,8 @@ def open_shards(
         if absent is not None and has_names:
             raise CheckpointError(path, f"is not in {file.name}, where the index says it is", absent)
         tensors |= found
+        if len(tensors) > MOST_TENSORS:
+            raise CheckpointError(path, f"its files have more than {MOST_TENSORS:,} tensors; no model has so many")
     return tensors, files
 
 

@@ -8,9 +8,9 @@ import json
 import os
 from typing import Any
 
-from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.errors import CheckpointError, shown
 
-LONGEST_JSON = 10_000_000
+LONGEST_JSON = 5_000_000
 MOST_VALUES = 200_000
 
 
@@ -35,7 +35,7 @@ def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         key.encode("utf-8")
         if key in content:
-            raise ValueError(f"the key {key!r:.200} occurs twice")
+            raise ValueError(f"the key {shown(key)} occurs twice")
         content[key] = value
     return content
 

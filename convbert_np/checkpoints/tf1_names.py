@@ -69,7 +69,7 @@ def from_tf1(tensors: Mapping[str, StoredTensor], part: str = "discriminator") -
             continue
         new = renamed(name, target, part)
         if new in found:
-            raise CheckpointError(tensor.path, f"becomes {new}, and so does {found[new].name!r:.200}", name)
+            raise CheckpointError(tensor.path, f"becomes {new:.200}, and so does {found[new].name!r:.200}", name)
         found[new] = tensor if target is None else with_axes(tensor, target.axes)
     return found
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.errors import CheckpointError, shown
 from convbert_np.checkpoints.opcodes import Name, Path
 from convbert_np.checkpoints.stored import BFLOAT16, MOST_AXES
 from convbert_np.checkpoints.unpickle import Build, Global
@@ -142,7 +142,7 @@ def state_dict(path: Path, content: Any) -> dict[str, Tensor]:
         raise CheckpointError(path, f"holds a value of type {type(content).__name__}, not a dict of tensors")
     inner = next((content[key] for key in WRAPPERS if has_tensors(content.get(key))), content)
     if inner and not has_tensors(inner):
-        raise CheckpointError(path, f"holds no tensors by name; its first entries are {list(inner)[:5]!r:.200}")
+        raise CheckpointError(path, f"holds no tensors by name; its first entries are {shown(list(inner)[:5])}")
     if len(inner) > MOST_TENSORS:
         raise CheckpointError(path, f"has {len(inner)} entries; {MOST_TENSORS} are allowed")
     for name, value in inner.items():

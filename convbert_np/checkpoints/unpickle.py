@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from convbert_np.checkpoints.errors import CheckpointError
+from convbert_np.checkpoints.errors import CheckpointError, shown
 from convbert_np.checkpoints.opcodes import GETTING, MEMOIZING, MOST_INSTRUCTIONS, PUSHED, Name, Path, instructions
 
 Build = Callable[[tuple], Any]
@@ -84,7 +84,7 @@ def check_pickle(
 def check_global(path: Path, name: Name, allowed: Mapping[Name, Build | None]) -> None:
     """Raise CheckpointError for a global that is not in the table."""
     if name not in allowed:
-        reason = f"the global {'.'.join(name)!r:.200} is not allowed: parameters need none such, and nothing is executed here"
+        reason = f"the global {shown('.'.join(name))} is not allowed: parameters need none such, and nothing is executed here"
         raise CheckpointError(path, reason)
 
 
@@ -190,7 +190,7 @@ class Machine:
             if not isinstance(key, str) and not (type(key) is int and -(2**63) <= key < 2**63):
                 raise self.refuse(f"has a key of type {type(key).__name__}, not a text or an integer of 64 bits")
             if key in target:
-                raise self.refuse(f"adds the key {key!r:.200}, which is there already")
+                raise self.refuse(f"adds the key {shown(key)}, which is there already")
             target[key] = value
 
     def push_global(self, name: Any) -> None:

@@ -69,9 +69,18 @@ def many_values(rng: random.Random) -> bytes:
             b'{"a":{"dtype":"F32","data_offsets":[0,0],"shape":[' + b"0," * count + b"0]}}", b'{"a":[' + b"1e5," * count + b"1]}",
             b'{"a":[' + b"9" * 4000 + (b"," + b"9" * 4000) * (count // 1000) + b"]}",
             b'{"__metadata__":{' + b",".join(b'"%d":""' % i for i in range(count // 20)) + b"}}",
-            b'{"a":"' + b"\\u0001" * count + b'"}', b'{"a":[' + b'"\xc3\xa9",' * count + b"1]}",
+            b'{"a":"' + b"\\u0001" * count + b'"}', *odd_texts(count), b'{"a":[' + b'"\xc3\xa9",' * count + b"1]}",
         )
     )  # fmt: skip
+
+
+def odd_texts(count: int) -> list[bytes]:
+    """Very long texts in every place of a header, whose repr takes four times the memory."""
+    text = '"\U0001f600' + "\x7f" * (4 * count) + '"'
+    entry = '{%s:{"dtype":%s,"shape":%s,"data_offsets":%s}}'
+    places = (text, '"F32"', "[0]", "[0,0]"), ('"a"', text, "[0]", "[0,0]"), ('"a"', '"F32"', f"[{text}]", "[0,0]")
+    twice = f"{{{text}:1,{text}:1}}"
+    return [(entry % place).encode() for place in (*places, ('"a"', '"F32"', "[0]", f"[0,{text}]"))] + [twice.encode()]
 
 
 @cache

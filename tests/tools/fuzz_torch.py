@@ -187,7 +187,7 @@ def amounts(rng: random.Random) -> list[bytes]:
                 [b"}q\0" + b"h\0" * count], [b"]" + b"q\0h\0a" * (count // 3)], [b"((" + b"t" * count], [b"]\x94" * (count // 2)],
                 [b"](" + b"N" * count + b"e"], [b"}", b"".join(integer(i) + b"Ns" for i in range(count // 3))],
                 [b"}(" + b"".join(text(str(i)) + b"N" for i in range(count // 3)) + b"u"],
-                [text("x" * (count * 20) + "\U0001f600")],
+                [text("x" * (count * 20) + "\U0001f600")], *([*place] for place in odd_texts(count)),
                 [b"".join(integer(1 << 2000) for _ in range(min(count, 20_000)))],
                 [b"ccollections\nOrderedDict\n)R" * (count // 20)],
                 [b"".join(b"r" + struct.pack("<I", i * 4099 & WIDE) for i in range(count // 3))], [b"N\x94" + b"\x86" * count],
@@ -197,6 +197,14 @@ def amounts(rng: random.Random) -> list[bytes]:
         ),
         b".",
     ]  # fmt: skip
+
+
+def odd_texts(count: int) -> list[list[bytes]]:
+    """Programs with very long texts, whose repr takes four times the memory: as a key, twice, as a global, as a tensor's name."""
+    long = text("\U0001f600" + "\x7f" * (12 * count))
+    start, _, *rest = many_tensors(0)
+    named = [start.removeprefix(b"\x80\2"), long, *rest[:-1], b"u"]
+    return [[b"}", long, b"Ns"], [b"}", long, b"Ns", long, b"Ns"], [long, text("x"), b"\x93"], named]
 
 
 def many_tensors(count: int) -> list[bytes]:
