@@ -15,8 +15,8 @@ import numpy as np
 
 LARGE = 1 << 17  # bytes; the C library itself keeps what is smaller
 SLAB = 1 << 28  # bytes; those that are never touched take no memory
-ALIGNED = 64
-STAGGER = 1088
+ALIGNED = 64  # bytes, a line of the cache
+STAGGER = 1088  # bytes: steps over arrays that start at the same place of a page get into each other's way in the cache
 
 
 class Slab:
@@ -105,12 +105,6 @@ def zeros_like(x: Any) -> Any:
     return zeros
 
 
-def release() -> None:
-    """Return the memory to the system of slabs of which nothing is in use."""
-    with Loan.lock:
-        Loan.slabs[:] = [slab for slab in Loan.slabs if not slab.is_idle()]
-
-
 def matmul(a: Any, b: Any) -> Any:
     """a @ b, for matrices or for stacks of matrices with the same leading axes."""
     if type(a) is not np.ndarray or type(b) is not np.ndarray:
@@ -121,3 +115,9 @@ def matmul(a: Any, b: Any) -> Any:
 def empty_like(x: Any, shape: tuple[int, ...]) -> Any:
     """An array with arbitrary numbers of the type of x and another shape."""
     return empty(shape, x.dtype) if type(x) is np.ndarray else np.empty_like(x, shape=shape)
+
+
+def release() -> None:
+    """Return the memory to the system of slabs of which nothing is in use."""
+    with Loan.lock:
+        Loan.slabs[:] = [slab for slab in Loan.slabs if not slab.is_idle()]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from device import COPIES
 from ops_catalogue import PAIRS
-from small import HEADS, inputs_for, make
+from small import HEADS, SMALL, inputs_for, make, stressed
 
-from convbert_np import trace
+from convbert_np import ConvBertConfig, trace
 from convbert_np.backend import as_like, library_of, to_device, to_host
+from convbert_np.interface.pretraining import ConvBertForPreTraining
 from convbert_np.ops.activations import ACTIVATIONS, activation, activation_backward
 from convbert_np.ops.dropout import dropout
 from convbert_np.training.optimizer import adamw, clip_gradients, global_norm, new_moments
@@ -86,6 +87,24 @@ def test_every_model(cupy, head, training, keep):
         model.body["embeddings"]["LayerNorm"]["weight"],
     )
     assert COPIES["get"] == len(model.named_parameters())
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("keep", [True, "backward", "recompute"])
+def test_pretraining(cupy, training, keep):
+    def fresh():
+        config = ConvBertConfig(**(SMALL | {"generator_hidden_size": 0.5, "pad_token_id": 0}))
+        return stressed(ConvBertForPreTraining(config, dtype=np.float64))
+
+    model, there = fresh(), fresh().to("cupy")
+    given = inputs_for("masked_lm", model, 3, 7)
+    given["labels"][:, ::2] = -100
+    options = {"training": training, "rng": 3, "keep_cache": keep}
+    out, out_there = model(**given, **options), there(**moved(given), **options)
+    compare(dict(out_there.items()), dict(out.items()))
+    assert isinstance(out_there.filled_ids, device.ndarray) and isinstance(out_there.is_fake, device.ndarray)
+    compare(there.backward(out_there), model.backward(out))
+    assert not COPIES
 
 
 def test_the_trace_is_of_the_device(cupy):

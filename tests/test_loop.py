@@ -17,7 +17,7 @@ from convbert_np.training.corpus import (
 )
 from convbert_np.training.loop import NotFinite, Settings, finish, gradients, train
 from convbert_np.training.masking import BERT_MASKING, GENERATOR_MASKING
-from convbert_np.training.optimizer import BERT, adamw, new_moments
+from convbert_np.training.optimizer import BERT, PYTORCH, adamw, new_moments
 from convbert_np.training.schedule import bert_schedule
 from convbert_np.training.state import CHECKPOINT, read_log
 
@@ -120,8 +120,9 @@ def test_the_masked_positions_alone_give_the_same():
 @pytest.mark.parametrize(
     ("kind", "masking"), [(ConvBertForMaskedPositions, BERT_MASKING), (ConvBertForPreTraining, GENERATOR_MASKING)]
 )
-def test_a_step_is_what_it_says(kind, masking):
-    settings = Settings(4, 0.01, 2, "bert", "bert", 0.1, 0.5, 0.8)
+@pytest.mark.parametrize(("optimizer", "constants"), [("bert", BERT), ("pytorch", PYTORCH)])
+def test_a_step_is_what_it_says(kind, masking, optimizer, constants):
+    settings = Settings(4, 0.01, 2, "bert", optimizer, 0.1, 0.5, 0.8)
     model, other = small_model(kind, np.float64), small_model(kind, np.float64)
     records = list(train(model, lambda step: parts(step, 2, masking), settings))
     moments = new_moments(other.named_parameters())
@@ -140,7 +141,7 @@ def test_a_step_is_what_it_says(kind, masking):
         clipped = {name: g * min(1, 0.5 / (norm + 1e-6)) for name, g in grads.items()}
         depth = {n: 0 if "embeddings" in n else int(n.split("layer.")[1][0]) + 1 if ".layer." in n else 4 for n in grads}
         factors = {name: 0.8 ** (4 - depth[name]) for name in grads}
-        adamw(other.named_parameters(), clipped, moments, step + 1, lr, BERT._replace(weight_decay=0.1), lr_factors=factors)
+        adamw(other.named_parameters(), clipped, moments, step + 1, lr, constants._replace(weight_decay=0.1), lr_factors=factors)
     for name, p in other.named_parameters().items():
         np.testing.assert_allclose(model.named_parameters()[name], p, rtol=1e-10, atol=1e-13)
 

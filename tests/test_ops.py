@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ops_catalogue import PAIRS
 
+from convbert_np.ops import linear, sums
 from convbert_np.ops.attention import attention, attention_backward, merge_heads, split_heads
 from convbert_np.ops.broadcasting import sum_to_shape
 from convbert_np.ops.dropout import dropout
@@ -301,3 +302,29 @@ def test_softmax_is_silent_about_weights_too_small_to_hold():
 def test_a_source_of_dropout_masks_that_is_none_is_named(p, rng):
     with pytest.raises(TypeError, match="rng: must be a numpy Generator or a tree of masks"):
         dropout(np.ones((2, 3)), p, rng)
+
+
+@pytest.mark.parametrize("rows", [255, 256, 257, 700])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_few_and_many_rows_of_a_linear_map(rows, dtype):
+    """The product is taken from either side, and the arrays then lie otherwise in memory; the numbers are those of the sum."""
+    rng = np.random.default_rng(0)
+    x, weight, bias, dy = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, 5), (7, 5), (7,), (rows, 7)))
+    y, cache = linear.linear(x.reshape(1, rows, 5), weight, bias)
+    tolerance = 1e-13 if dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(y[0], np.einsum("ri,oi->ro", x, weight) + bias, rtol=tolerance, atol=tolerance)
+    grads = linear.linear_backward(dy.reshape(1, rows, 7), cache)
+    sparse = dy * (rng.random((rows, 1)) < 0.2)
+    some = linear.linear_backward_of_some_rows(sparse.reshape(1, rows, 7), cache)
+    for found, cotangent in ((grads, dy), (some, sparse)):
+        np.testing.assert_allclose(found["x"][0], np.einsum("ro,oi->ri", cotangent, weight), rtol=tolerance, atol=10 * tolerance)
+        np.testing.assert_allclose(found["weight"], np.einsum("ro,ri->oi", cotangent, x), rtol=tolerance, atol=30 * tolerance)
+        np.testing.assert_allclose(found["bias"], cotangent.sum(axis=0), rtol=tolerance, atol=30 * tolerance)
+
+
+def test_sums_over_some_rows_at_a_time(monkeypatch):
+    x = np.random.default_rng(0).standard_normal((3, 5, 11))
+    want = np.sum(np.exp(x), axis=-1, keepdims=True)
+    for size in (1, 88, 200, 10**6):
+        monkeypatch.setattr(sums, "ROWS_BYTES", size)
+        np.testing.assert_allclose(sums.sum_of_exp(x, -1), want, rtol=1e-14)

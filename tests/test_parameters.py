@@ -7,7 +7,7 @@ import pytest
 from small import HEADS, SMALL, inputs_for, make
 
 import convbert_np as cb
-from convbert_np.interface.base import as_generator
+from convbert_np.interface.options import as_generator
 
 WORD, HEAD = "convbert.embeddings.word_embeddings.weight", "generator_lm_head.weight"
 

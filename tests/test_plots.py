@@ -8,6 +8,7 @@ from small import inputs_for, make
 
 import convbert_np as cb
 from convbert_np.learn import plots
+from convbert_np.learn.curves import plot_training
 from convbert_np.tree import flatten
 
 SELF = "convbert.encoder.layer.1.attention.self"
@@ -191,3 +192,16 @@ def test_without_matplotlib_the_error_says_what_to_install(monkeypatch, out_and_
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"pip install 'convbert-np\[plot\]'"):
         plots.plot_kernels(out_and_trace[0], 0)
+
+
+def test_the_curves_of_a_training_run(plt):
+    records = [{"step": i + 1, "loss": 1 / (i + 1), "lr": 0.1, "norm": 1.0} for i in range(300)]
+    records[99]["evaluation"] = records[299]["evaluation"] = {"masked_loss": 2.0, "perplexity": 7.4}
+    figure = plot_training(records)
+    assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()] == [
+        "loss", "learning rate", "norm of the gradients", "masked loss, held out",
+    ]  # fmt: skip
+    smooth = figure.axes[0].lines[1]
+    assert len(smooth.get_xdata()) == 300 - 5 and smooth.get_ydata()[0] == pytest.approx(np.mean([1 / i for i in range(1, 7)]))
+    with pytest.raises(ValueError, match="records: there are none"):
+        plot_training([])

@@ -19,7 +19,8 @@ from convbert_np.checkpoints.tf1_names import PARTS, config_of_tf1, from_tf1
 from convbert_np.checkpoints.tf2_names import from_tf2
 from convbert_np.checkpoints.writing import FORMATS, write_checkpoint
 from convbert_np.config import ConvBertConfig, check_flag, read_json_object
-from convbert_np.interface.base import ConvBertPreTrainedModel, LoadReport, Mismatch, as_dtype, as_generator
+from convbert_np.interface.base import ConvBertPreTrainedModel, LoadReport, Mismatch
+from convbert_np.interface.options import as_dtype, as_generator
 from convbert_np.model.initialise import initial_value
 from convbert_np.tokenization.checks import check_path
 

@@ -12,21 +12,17 @@ import numpy as np
 from convbert_np.backend import to_device
 from convbert_np.config import ConvBertConfig, check_flag
 from convbert_np.interface.cotangents import split_cotangents
-from convbert_np.interface.inputs import as_array, by_name, number_kinds, prepare, unpack
+from convbert_np.interface.inputs import as_array, by_name, prepare, unpack
+from convbert_np.interface.options import Options, as_dtype, as_generator, as_parameter
 from convbert_np.interface.output import ModelOutput
 from convbert_np.model.convbert import convbert, convbert_backward
 from convbert_np.model.initialise import Shapes, body_shapes, initialise
-from convbert_np.model.keeping import everything, for_backward, outputs_alone, recomputed
 from convbert_np.ops.dropout import child
-from convbert_np.ops.losses import REDUCTIONS
 from convbert_np.tree import Tree, flatten, select, unflatten
 
 Pair = tuple[Any, Any]  # a forward and its backward
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 LM_HEAD = "generator_lm_head.weight"
-KEEP = {True: everything, "backward": for_backward, "recompute": recomputed, False: outputs_alone}
-ONCE = ("backward", "recompute")  # levels of which there is one way back
-DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.complex128))
 
 
 class Mismatch(NamedTuple):
@@ -309,16 +305,14 @@ class ConvBertPreTrainedModel:
             self.config,
             child(rng, self.prefix[:-1]) if self.prefix else rng,
             collect,
-            KEEP[options.keep_cache],
+            options.keep,
         )
         results, cache = self.finish(x, labels, choices, rng, options.reduction)
         kernels = collected.pop("dynamic_kernels")
         results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
         if body_cache is not None:
             cache = ({"convbert": body_cache} if self.prefix else body_cache) | cache
-        out = ModelOutput(
-            results, options.keep_cache in ONCE, dynamic_kernels=kernels, cache=None if body_cache is None else cache
-        )
+        out = ModelOutput(results, options.once, dynamic_kernels=kernels, cache=None if body_cache is None else cache)
         return out if options.return_dict else out.to_tuple()
 
     def fold(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
@@ -406,64 +400,3 @@ class ConvBertPreTrainedModel:
         """The gradients in the order of the parameters, zeros for a parameter that was not used, then those of the values."""
         grads = {name: flat[name] if name in flat else np.zeros_like(p) for name, p in self.named_parameters().items()}
         return grads | flat if intermediates else grads
-
-
-class Options(NamedTuple):
-    """How to run a model."""
-
-    output_attentions: bool | None
-    output_hidden_states: bool | None
-    return_dict: bool | None
-    training: bool
-    rng: Any
-    keep_cache: bool | str
-    reduction: str
-
-    def resolve(self, config: ConvBertConfig) -> Options:
-        """What the caller left open is as the configuration says."""
-        check_flag("training", self.training)
-        if not isinstance(self.keep_cache, bool | np.bool_) and self.keep_cache not in ONCE:
-            raise TypeError(f"keep_cache: must be True, False, 'backward' or 'recompute', got {self.keep_cache!r}")
-        if self.reduction not in REDUCTIONS:
-            raise ValueError(f"reduction: must be one of {REDUCTIONS}, got {self.reduction!r}")
-        names = ("output_attentions", "output_hidden_states", "return_dict")
-        given = {name: getattr(config if getattr(self, name) is None else self, name) for name in names}
-        return self._replace(**{name: check_flag(name, value) for name, value in given.items()})
-
-    def generator(self) -> Any:
-        """The source of dropout masks: None without training."""
-        rng = self.rng if isinstance(self.rng, Mapping) else as_generator(self.rng, "rng")
-        return rng if self.training else None
-
-
-def as_generator(seed: Any, name: str) -> Any:
-    """A numpy Generator as it is, or one made from a seed (None: from the machine's entropy). Errors name the argument."""
-    if isinstance(seed, np.random.Generator) or type(seed).__module__.startswith("cupy"):
-        return seed
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer)):
-        raise TypeError(f"{name}: must be a numpy Generator, a seed or a tree of masks, got {type(seed).__name__}")
-    if seed is not None and seed < 0:
-        raise ValueError(f"{name}: a seed must not be negative, got {seed}")
-    return np.random.default_rng(seed)
-
-
-def as_dtype(dtype: Any) -> np.dtype:
-    """The dtype of a model. Raises ValueError naming the argument."""
-    try:
-        known = np.dtype(dtype)
-    except TypeError as error:
-        raise ValueError(f"dtype: must be float32 or float64, got {dtype!r}") from error
-    if dtype is None or known not in DTYPES:
-        raise ValueError(f"dtype: must be float32 or float64, got {dtype!r}")
-    return known
-
-
-def as_parameter(value: Any, name: str, dtype: np.dtype) -> Any:
-    """A copy of an array as a parameter of this dtype. Raises TypeError or ValueError if that would lose its numbers."""
-    if value.dtype.kind not in number_kinds(dtype):
-        raise TypeError(f"{name}: must hold real numbers, got dtype {value.dtype}")
-    with np.errstate(over="raise"):
-        try:
-            return value.astype(dtype)
-        except FloatingPointError as error:
-            raise ValueError(f"{name}: holds numbers that are too large for {dtype}") from error

@@ -8,8 +8,9 @@ import numpy as np
 
 from convbert_np.config import ConvBertConfig
 from convbert_np.interface import objectives
-from convbert_np.interface.base import LM_HEAD, WORD_EMBEDDINGS, ConvBertPreTrainedModel, Options
+from convbert_np.interface.base import LM_HEAD, WORD_EMBEDDINGS, ConvBertPreTrainedModel
 from convbert_np.interface.inputs import by_name, flatten_choices
+from convbert_np.interface.options import Options
 from convbert_np.interface.output import ModelOutput
 from convbert_np.model import heads
 from convbert_np.model.initialise import Shapes, body_shapes, layer_norm_shapes, linear_shapes

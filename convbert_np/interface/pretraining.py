@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from convbert_np.backend import as_like
 from convbert_np.config import ConvBertConfig
-from convbert_np.interface.base import KEEP, LM_HEAD, ONCE, WORD_EMBEDDINGS, ConvBertPreTrainedModel, Options, as_generator
+from convbert_np.interface.base import LM_HEAD, WORD_EMBEDDINGS, ConvBertPreTrainedModel
 from convbert_np.interface.cotangents import split_cotangents
 from convbert_np.interface.inputs import as_array, prepare, unpack
 from convbert_np.interface.models import ConvBertForMaskedLM, ConvBertModel
 from convbert_np.interface.objectives import IGNORED, class_labels, detection_loss, detection_loss_backward
+from convbert_np.interface.options import Options, as_generator
 from convbert_np.interface.output import ModelOutput
 from convbert_np.model.convbert import convbert, convbert_backward
 from convbert_np.model.heads import (
@@ -84,8 +86,8 @@ def gumbel_sample(logits, rng):
     Shapes : logits (M, V), sample (M,). There is no gradient through this.
     Source : sample_from_softmax of the original code, temperature 1.
     """
-    noise = np.maximum(rng.standard_exponential(logits.shape, dtype=np.float32), SMALLEST)
-    return np.argmax(logits.real - np.log(noise), axis=-1)
+    noise = np.log(np.maximum(rng.standard_exponential(logits.shape, dtype=np.float32), SMALLEST))
+    return np.argmax(logits.real - as_like(noise, logits), axis=-1)
 
 
 class ConvBertForMaskedPositions(ConvBertForMaskedLM):
@@ -211,7 +213,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         cache |= own
         is_fake = inputs["input_ids"] != original
         if labels is not None:
-            kept = attended(arguments["attention_mask"], original.shape)
+            kept = attended(arguments["attention_mask"], original)
             results["discriminator_loss"], detected = detection_loss(results["discriminator_logits"], is_fake, kept)
             weighted = (GENERATOR_WEIGHT * results["generator_loss"], DISCRIMINATOR_WEIGHT * results["discriminator_loss"])
             results["loss"] = sum(weighted)
@@ -220,7 +222,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
         extras = {"filled_ids": inputs["input_ids"], "is_fake": is_fake}
         extras |= {"dynamic_kernels": kernels, "cache": cache if options.keep_cache else None}
-        out = ModelOutput(results, options.keep_cache in ONCE, **extras)
+        out = ModelOutput(results, options.once, **extras)
         return out if options.return_dict else out.to_tuple()
 
     def generate(self, inputs: Tree, labels: Any, rng: Any, options: Options) -> tuple[dict[str, Any], Tree, Any]:
@@ -228,7 +230,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         small, masked = generator_config(self.config), labels != IGNORED
         noise = child(rng, "generator") if options.training else None
         without = inputs | {"head_masks": None}
-        x, _, body = convbert(without, self.generator_body, small, noise, (), KEEP[options.keep_cache])
+        x, _, body = convbert(without, self.generator_body, small, noise, (), options.keep)
         word = self.body["embeddings"]["word_embeddings"]["weight"]
         head_params = self.params | {"generator_lm_head": self.params["generator_lm_head"] | {"weight": word}}
         logits, head = masked_lm_head(x[masked], head_params, small)
@@ -245,7 +247,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         wanted = {"attentions": options.output_attentions, "hidden_states": options.output_hidden_states}
         collect = ["dynamic_kernels", *(name for name, asked in wanted.items() if asked)]
         noise = child(rng, "convbert") if options.training else None
-        x, collected, body = convbert(inputs, self.body, self.config, noise, collect, KEEP[options.keep_cache])
+        x, collected, body = convbert(inputs, self.body, self.config, noise, collect, options.keep)
         logits, head = discriminator_head(x, self.params, self.config)
         return logits, collected, {"convbert": body, **head}
 
@@ -283,10 +285,10 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
     def back_through_discriminator(self, direct: dict[str, Any], out: ModelOutput, cache: Tree, options: dict) -> Tree:
         """The gradients of `discriminate`, of its loss and of what stands over it."""
         dlogits = direct.get("discriminator_logits", np.zeros_like(out.discriminator_logits))
-        dloss = direct.get("discriminator_loss", 0) + DISCRIMINATOR_WEIGHT * direct.get("loss", 0)
+        dloss = direct_loss("discriminator_loss", DISCRIMINATOR_WEIGHT, direct, dlogits)
         grads: Tree = {"loss": direct["loss"]} if "loss" in direct else {}
         if out.discriminator_loss is not None:
-            grads |= detection_loss_backward(np.asarray(dloss, self.dtype), cache)
+            grads |= detection_loss_backward(dloss, cache)
             dlogits = dlogits + grads.pop("logits")
         head = discriminator_head_backward(dlogits, cache)
         body = convbert_backward(head.pop("x"), cache["convbert"], **options)
@@ -294,8 +296,8 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
 
     def back_through_generator(self, direct: dict[str, Any], cache: Tree, options: dict) -> Tree:
         """The gradients of `generate`; the samples have none."""
-        dloss = direct.get("generator_loss", 0) + GENERATOR_WEIGHT * direct.get("loss", 0)
-        loss = cross_entropy_backward(np.asarray(dloss, self.dtype), cache["generator_loss_fct"])
+        dloss = direct_loss("generator_loss", GENERATOR_WEIGHT, direct, cache["generator_loss_fct"]["loss"])
+        loss = cross_entropy_backward(dloss, cache["generator_loss_fct"])
         dlogits = loss["logits"] + direct.get("generator_logits", 0)
         head = masked_lm_head_backward(dlogits, cache)
         drows, masked = head.pop("x"), cache["masked_positions"]
@@ -305,11 +307,17 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         return {"generator": body, **head, "generator_loss_fct": loss}
 
 
-def attended(attention_mask: Any, shape: tuple[int, ...]) -> Any:
+def direct_loss(name: str, weight: float, direct: dict[str, Any], like: Any) -> Any:
+    """The gradient of one of the two losses: what is asked of it, and its share of what is asked of their sum."""
+    nothing = np.zeros_like(like, shape=())
+    return direct.get(name, nothing) + weight * direct.get("loss", nothing)
+
+
+def attended(attention_mask: Any, ids: Any) -> Any:
     """Which positions are not padding. Raises ValueError for a mask with an axis of queries, which does not say."""
     if attention_mask is None:
-        return np.ones(shape, bool)
+        return np.ones_like(ids, dtype=bool)
     mask = as_array(attention_mask, "attention_mask")
     if mask.ndim != 2:
         raise ValueError(f"attention_mask: must have the shape (batch, sequence) in pre-training, got {mask.shape}")
-    return np.broadcast_to(mask.real > 0, shape).copy()
+    return np.broadcast_to(mask.real > 0, ids.shape).copy()

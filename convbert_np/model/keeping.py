@@ -7,7 +7,7 @@ the part is done is up to a `Keep`, which the layer calls on it: memory is saved
 
 from collections.abc import Callable
 
-from convbert_np.tree import Tree
+from convbert_np.tree import Tree, flatten, unflatten
 
 Keep = Callable[[str, Tree], Tree]  # (the part's name, its cache) -> what is kept of it
 
@@ -20,6 +20,7 @@ UNREAD = {
     "intermediate": (),
     "output": PROJECTED,
 }  # the values that no backward pass reads, and that are no other value's array  # fmt: skip
+PARAMETERS = (".weight", ".bias")
 OUTPUTS = {"attention.self": ("attention_weights", "conv_kernel_layer.dynamic_kernel")}
 
 
@@ -30,31 +31,19 @@ def everything(part: str, cache: Tree) -> Tree:
 
 def for_backward(part: str, cache: Tree) -> Tree:
     """What the backward pass reads, to train."""
-    for path in UNREAD[part]:
-        *branches, leaf = path.split(".")
-        node = cache
-        for branch in branches:
-            node = node[branch]
-        del node[leaf]
-    return cache
+    return unflatten({path: value for path, value in flatten(cache).items() if path not in UNREAD[part]})
 
 
 def recomputed(part: str, cache: Tree) -> Tree:
-    """The outputs and the parameters: on its way back the layer is computed again (gradient checkpointing)."""
-    return merged(only_parameters(cache), outputs_alone(part, cache))
+    """The outputs and the parameters, which are the model's own arrays: on its way back the layer is computed again (gradient
+    checkpointing)."""
+    kept = OUTPUTS.get(part, ())
+    return unflatten({path: value for path, value in flatten(cache).items() if path in kept or path.endswith(PARAMETERS)})
 
 
-def only_parameters(cache: Tree) -> Tree:
-    """The parameters of a cache, which are the model's own arrays and cost nothing."""
-    kept = {key: only_parameters(value) if isinstance(value, dict) else value for key, value in cache.items()}
-    return {key: value for key, value in kept.items() if key in ("weight", "bias") or (isinstance(value, dict) and value)}
-
-
-def merged(tree: Tree, other: Tree) -> Tree:
-    """The leaves of both trees."""
-    return tree | {
-        key: merged(tree[key], value) if isinstance(value, dict) and key in tree else value for key, value in other.items()
-    }
+def outputs_alone(part: str, cache: Tree) -> Tree:
+    """What a model returns beside its hidden states; there is no way back."""
+    return unflatten({path: value for path, value in flatten(cache).items() if path in OUTPUTS.get(part, ())})
 
 
 def forget_outputs(layer: Tree) -> None:
@@ -62,15 +51,3 @@ def forget_outputs(layer: Tree) -> None:
     mixed = layer["attention"]["self"]
     weights, kernel = mixed.pop("attention_weights"), mixed["conv_kernel_layer"].pop("dynamic_kernel")
     layer["shapes"] = {"attentions": weights.shape, "dynamic_kernels": kernel.shape}
-
-
-def outputs_alone(part: str, cache: Tree) -> Tree:
-    """What a model returns beside its hidden states; there is no way back."""
-    kept: Tree = {}
-    for path in OUTPUTS.get(part, ()):
-        *branches, leaf = path.split(".")
-        node, source = kept, cache
-        for branch in branches:
-            node, source = node.setdefault(branch, {}), source[branch]
-        node[leaf] = source[leaf]
-    return kept
