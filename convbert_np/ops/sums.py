@@ -18,10 +18,12 @@ def row_sums(x, factor=None):
     return np.sum(x if factor is None else x * factor, axis=-1, keepdims=True)
 
 
-def column_sums(*factors):
-    """The sum over all axes but the last of the product of some arrays (..., C): (C,). The product itself is never formed."""
-    rows = (factor.reshape(-1, factor.shape[-1]) for factor in factors)
-    return np.einsum(",".join(["rc"] * len(factors)) + "->c", *rows)
+def column_sums(x, factor=None):
+    """The sum over all axes but the last of x, or of x * factor, (..., C): (C,). The product itself is never formed."""
+    rows = x.reshape(-1, x.shape[-1])
+    if factor is None:
+        return np.sum(rows, axis=0)
+    return np.einsum("rc,rc->c", rows, factor.reshape(rows.shape))
 
 
 def sum_of_exp(x, axis):
