@@ -23,7 +23,7 @@ BFLOAT16 = "bfloat16"  # the upper half of a float32, for which NumPy has no typ
 MOST_AXES = 64  # NumPy's limit
 
 
-BLOCK = 1 << 20  # bytes
+BLOCK = 1 << 18  # bytes: still in the cache of a core when the CRC-32 looks at them
 HUGE = 1 << 22  # bytes of an array for which NumPy asks the kernel for huge pages
 
 

@@ -57,7 +57,7 @@ def check_pickle(
     Raises CheckpointError for an opcode or a global that is not allowed, for a text that is no UTF-8, and for lengths
     that `data` does not hold.
     """
-    recent: list[Any] = []  # the texts that the last instructions pushed
+    before, last = None, None  # what the last two instructions pushed, if texts
     memo: dict[int, Any] = {}
     place = begin
     for instruction in instructions(path, data, begin, most):
@@ -67,17 +67,17 @@ def check_pickle(
         if (name == "PROTO") != (place == begin) or (name == "PROTO" and not 2 <= argument <= 5):
             raise CheckpointError(path, f"the pickle at byte {begin} does not begin with one of the protocols 2 to 5")
         if name in MEMOIZING:
-            memo[len(memo) if argument is None else argument] = recent[-1] if recent else None
+            memo[len(memo) if argument is None else argument] = last
         elif name == "STACK_GLOBAL":
-            if len(recent) < 2:
+            if before is None or last is None:
                 raise CheckpointError(path, f"STACK_GLOBAL at byte {place} does not come right after its two names")
-            check_global(path, (recent[-2], recent[-1]), allowed)
-            recent = []
+            check_global(path, (before, last), allowed)
+            before, last = None, None
         elif name != "FRAME":
             if name == "GLOBAL":
                 check_global(path, argument, allowed)
             pushed = memo.get(argument) if name in GETTING else argument
-            recent = [*recent[-1:], pushed] if isinstance(pushed, str) else []
+            before, last = last, pushed if isinstance(pushed, str) else None
     return place + 1
 
 
