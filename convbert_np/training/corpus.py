@@ -80,16 +80,18 @@ def pack(documents: Iterable[Sequence[int]], length: int, cls_id: int, sep_id: i
     return np.concatenate([first, inner, last], axis=1)
 
 
-def held_out(documents: Sequence[Any], share: float, seed: int) -> tuple[list[Any], list[Any]]:
+def held_out(
+    documents: Sequence[Any], share: float, seed: int, what: str = "documents (parts between blank lines)"
+) -> tuple[list[Any], list[Any]]:
     """Documents to train on, and a random share of them, one at least, to evaluate on; both in their old order.
 
-    Raises ValueError if the share is not between 0 and 1, or if nothing would be left to train on.
+    `what` they are called in the message. Raises ValueError if the share is not between 0 and 1, or if nothing would be left to train on.
     """
     if not 0 < share < 1:
         raise ValueError(f"held_out: must be a share above 0 and below 1, got {share}")
     number = max(1, round(share * len(documents)))
     if number >= len(documents):
-        raise ValueError(f"held_out: {share} of {len(documents)} documents (parts between blank lines) leaves none to train on")
+        raise ValueError(f"held_out: {share} of {len(documents)} {what} leaves none to train on")
     chosen = set(np.random.default_rng((seed, 1)).permutation(len(documents))[:number].tolist())
     kept = [document for index, document in enumerate(documents) if index not in chosen]
     return kept, [documents[index] for index in sorted(chosen)]
