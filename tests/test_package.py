@@ -27,6 +27,8 @@ ROOMS = [
     "tokenization",
     "checkpoints",
     "data",
+    "metrics",
+    "tasks",
     "training",
     "verify",
     "learn",

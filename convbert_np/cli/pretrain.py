@@ -3,6 +3,7 @@
 import argparse
 import importlib.util
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -102,18 +103,25 @@ def run_pretrain(parsed: argparse.Namespace) -> int:
             corpus, config, settings, objective=parsed.objective, batch_size=batch_size, accumulation=parsed.accumulation,
             seed=parsed.seed, held_out=checked, directory=directory, progress=progress,
         )  # fmt: skip
-        try:
-            for record in records:
-                if "evaluation" in record and progress.show:
-                    sys.stderr.write("\r" + told(record) + "\n")
-        except NotFinite as error:
-            print(f"convbert-np: {error}", file=sys.stderr)
+        if not ends_well(records, progress):
             return FAILED
     finished(model).save_pretrained(directory)
     log = read_log(directory)
     print(f"{told(log[-1])}\nwritten: {directory}, {model.num_parameters():,} parameters, {len(corpus.rows):,} rows seen")
     draw(log, directory)
     return OK
+
+
+def ends_well(records: Iterable[dict[str, Any]], progress: Progress) -> bool:
+    """Go through the steps of a training, telling of the evaluations; False if it met a number that is not finite."""
+    try:
+        for record in records:
+            if "evaluation" in record and progress.show:
+                sys.stderr.write("\r" + told(record) + "\n")
+    except NotFinite as error:
+        print(f"convbert-np: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 def settings_of(parsed: argparse.Namespace) -> Settings:

@@ -91,7 +91,7 @@ def run_rows(
     outputs: list[dict[str, np.ndarray]] = [{}] * len(rows)
     total, count = 0.0, 0
     for numbers in alike(rows, batch_size):
-        batch = batch_of([rows[number] for number in numbers], pad_token_id)
+        batch: dict[str, Any] = batch_of([rows[number] for number in numbers], pad_token_id)
         weight = sum(weight_of(rows[number]) for number in numbers)
         if not weight:  # the mean over no label is nan
             del batch["labels"]

@@ -17,7 +17,7 @@ from convbert_np.ops.activations import sigmoid
 from convbert_np.ops.softmax import softmax
 from convbert_np.tasks.batches import Row
 from convbert_np.tasks.files import read_table, text_cell
-from convbert_np.tasks.task import Task, in_order, known_label, option
+from convbert_np.tasks.task import Task, in_order, known_label, names_in, option
 from convbert_np.tokenization import ConvBertTokenizerFast
 
 REGRESSION, SINGLE, MULTI = PROBLEM_TYPES
@@ -45,6 +45,7 @@ class Classification(Task):
     kind = ConvBertForSequenceClassification
     told = "a class, a set of classes or a number for each text or pair of texts: .csv, .tsv or .jsonl"
 
+    labels: tuple[str, ...] = option((), "labels beside those in DATA, with commas between two", names_in)
     text: str = option("text", "the column of the text")
     pair: str = option("text_pair", "the column of the second text, if there is one")
     label: str = option("label", "the column of the label")
@@ -107,7 +108,7 @@ class Classification(Task):
         return example.label is None or (example.label == "" and self.problem != MULTI)
 
     def value_of(self, example: Text, numbers: Mapping[str, int]) -> Any:
-        """The label as the loss takes it: a number, the number of a class, or 1 for each class that holds and 0 for the others."""
+        """The label as the loss takes it: a number, the number of a class, or a 1 for each class that holds, else 0."""
         if self.problem == REGRESSION:
             return number_of(example)
         given = [known_label(name, numbers, example.place) for name in self.names_of(example)]

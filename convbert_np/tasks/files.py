@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 JSON_LINES = (".jsonl", ".ndjson")
+ENDINGS = (*DELIMITERS, *JSON_LINES, ".json", ".conll", ".txt")  # of all tasks
 
 
 class Line(NamedTuple):

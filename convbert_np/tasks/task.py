@@ -14,8 +14,16 @@ NOT_STORED = ("labels",)  # they are the configuration's id2label
 
 
 def option(default: Any, told: str, kind: Any = str) -> Any:
-    """A field that the command line offers as an option: its default, what it is, and its type (bool: a switch)."""
+    """A field that the command line offers as an option: its default, what it is, and its type.
+
+    The type is a function from text, bool for a switch, or a tuple of the texts that are allowed.
+    """
     return field(default=default, metadata={"told": told, "kind": kind})
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Names with commas between two."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ def known_label(label: str, labels: Mapping[str, int], place: str) -> int:
     """The number of a label. Raises ValueError naming the place for one that is not known."""
     if label not in labels:
         listed = ", ".join(list(labels)[:10]) + (", ..." if len(labels) > 10 else "")
-        raise ValueError(f"{place}: the label {label!r} is none of those that are learnt: {listed}; the option 'labels' adds more")
+        raise ValueError(f"{place}: the label {label!r} is none of those to learn: {listed}; the option 'labels' adds more")
     return labels[label]
 
 

@@ -85,7 +85,8 @@ def held_out(
 ) -> tuple[list[Any], list[Any]]:
     """Documents to train on, and a random share of them, one at least, to evaluate on; both in their old order.
 
-    `what` they are called in the message. Raises ValueError if the share is not between 0 and 1, or if nothing would be left to train on.
+    `what` they are called in the message. Raises ValueError if the share is not between 0 and 1, or if nothing would be left to
+    train on.
     """
     if not 0 < share < 1:
         raise ValueError(f"held_out: must be a share above 0 and below 1, got {share}")

@@ -59,7 +59,8 @@ def finetune(
 ) -> tuple[ConvBertPreTrainedModel, Iterator[Record]]:
     """A model with a new head and the steps of its fine-tuning: iterate over them to train it.
 
-        model, records = finetune("classification", "train.csv", "pretrained", Settings(steps=500, learning_rate=1e-4), evaluation=0.1)
+        settings = Settings(steps=500, learning_rate=1e-4, warmup_steps=50, layerwise_decay=0.8)
+        model, records = finetune("classification", "train.csv", "pretrained", settings, evaluation=0.1)
         for record in records: ...
 
     task          its name, or a task with its options, such as Classification(text="review")
@@ -172,17 +173,17 @@ def config_in(model: str | os.PathLike[str]) -> ConvBertConfig:
 def with_head(task: Task, start: Start, tokenizer: ConvBertTokenizerFast, seed: int, dtype: Any) -> ConvBertPreTrainedModel:
     """The model with the task's head: the body as it was pre-trained, or random weights where `start` is a configuration.
 
-    A head is taken over if it is of this task and of these sizes. Raises ValueError if the vocabulary is too large for the model, or
-    the body's shapes do not fit; warns if parameters of the body are missing.
+    A head is taken over if it is of this task and of these sizes. Raises ValueError if the vocabulary is too large for the model,
+    or the body's shapes do not fit; warns if parameters of the body are missing.
     """
     config = start if isinstance(start, ConvBertConfig) else config_in(start)
     size = max(tokenizer.get_vocab().values()) + 1
     if size > config.vocab_size:
         raise ValueError(f"tokenizer: has ids up to {size - 1}, the model's vocab_size is {config.vocab_size}")
-    fields = task.configured(config)
+    config = ConvBertConfig.from_dict(config.to_dict(), **task.configured(config))
     if isinstance(start, ConvBertConfig):
-        return task.kind(ConvBertConfig.from_dict(config.to_dict(), **fields), seed, dtype)
-    model, report = load_pretrained(task.kind, start, dtype, seed, ignore_mismatched_sizes=True, **fields)
+        return task.kind(config, seed, dtype)
+    model, report = load_pretrained(task.kind, start, dtype, seed, config, ignore_mismatched_sizes=True)
     wrong = [mismatch.name for mismatch in report.mismatched_keys if mismatch.name.startswith(BODY)]
     if wrong:
         raise ValueError(f"model: {start} has other shapes than its configuration says: {', '.join(wrong[:5])}")
@@ -192,9 +193,7 @@ def with_head(task: Task, start: Start, tokenizer: ConvBertTokenizerFast, seed: 
     return model
 
 
-def parts_of_step(
-    rows: Sequence[Row], step: int, seed: int, batch_size: int, parts: int, pad_token_id: int
-) -> Iterator[Part]:
+def parts_of_step(rows: Sequence[Row], step: int, seed: int, batch_size: int, parts: int, pad_token_id: int) -> Iterator[Part]:
     """The batch of a step in parts whose gradients are to be added up. It depends on the arguments alone."""
     chosen = [rows[index] for index in rows_of_step(len(rows), seed, step, batch_size).tolist()]
     total = sum(map(weight_of, chosen))
@@ -263,4 +262,3 @@ class Predictor(NamedTuple):
         with Progress("predicted", len(rows), "rows", show=show) as bar:
             outputs, _ = run_rows(self.model, rows, self.tokenizer.pad_token_id, batch_size, bar.advance)
         return self.task.decode(examples, rows, outputs)
-

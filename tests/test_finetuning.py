@@ -1,0 +1,427 @@
+"""Fine-tuning: every start, every task learns its rule, a run that is killed ends the same, and what is wrong is named."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import convbert_np as cb
+from convbert_np import cli
+from convbert_np.data import TINY
+from convbert_np.interface.pretraining import ConvBertForPreTraining
+from convbert_np.tasks import Classification, Text
+from convbert_np.training.finetuning import Predictor, evaluate, finetune, parts_of_step, prepare, split
+from convbert_np.training.loop import Settings, finish, gradients
+from convbert_np.training.state import CHECKPOINT, read_log
+
+TOKENIZER = cb.ConvBertTokenizerFast.from_pretrained(TINY)
+WORDS = [word for word in TOKENIZER.get_vocab() if word.isalpha() and len(word) > 2][:30]
+NEGATIVE, POSITIVE, *OTHERS = WORDS
+CONFIG = cb.ConvBertConfig(
+    vocab_size=len(TOKENIZER), hidden_size=32, embedding_size=16, num_hidden_layers=1, num_attention_heads=4,
+    intermediate_size=48, conv_kernel_size=3, pad_token_id=0, max_position_embeddings=48, hidden_dropout_prob=0.0,
+    attention_probs_dropout_prob=0.0, initializer_range=0.1,
+)  # fmt: skip
+SETTINGS = Settings(steps=80, learning_rate=5e-3, warmup_steps=10, evaluate_every=1000)
+
+
+def reviews(seed=0, number=300):
+    """The rule: one of two words says the class."""
+    rng, found = np.random.default_rng(seed), []
+    for _ in range(number):
+        label, words = int(rng.integers(2)), rng.choice(OTHERS, rng.integers(3, 9)).tolist()
+        words.insert(int(rng.integers(len(words) + 1)), WORDS[label])
+        found.append(Text(" ".join(words), None, ["neg", "pos"][label]))
+    return found
+
+
+def save(path, header, rows):
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return save(tmp_path_factory.mktemp("data") / "reviews.csv", ["text", "label"], [(e.text, e.label) for e in reviews()])
+
+
+def learnt(task, examples, start=CONFIG, settings=SETTINGS, **more):
+    """The evaluation after learning from four fifths of the examples."""
+    _, records = finetune(task, examples, start, settings, evaluation=0.2, tokenizer=TOKENIZER, batch_size=16, **more)
+    return finish(records)["evaluation"]
+
+
+# Every task learns its rule.
+
+
+def test_a_class():
+    found = learnt("classification", reviews())
+    assert found["accuracy"] > 0.95 and found["macro_f1"] > 0.95 and found["matthews"] > 0.9 and found["mean_loss"] < 0.2
+
+
+def test_a_pair():
+    """The rule: whether the two texts begin with the same word."""
+    rng, examples = np.random.default_rng(0), []
+    for _ in range(400):
+        a, b = rng.choice(OTHERS[:2], 2)
+        examples.append(Text(f"{a} {rng.choice(OTHERS[2:])}", f"{b} {rng.choice(OTHERS[2:])}", "same" if a == b else "other"))
+    assert learnt("classification", examples, settings=Settings(200, 5e-3, 20))["accuracy"] > 0.95
+
+
+def test_a_number():
+    """The rule: how often a word occurs, halved."""
+    rng, examples = np.random.default_rng(0), []
+    for _ in range(400):
+        times = int(rng.integers(5))
+        words = [POSITIVE] * times + rng.choice(OTHERS, 6 - times).tolist()
+        examples.append(Text(" ".join(rng.permutation(words)), None, times / 2))
+    found = learnt("classification", examples, settings=Settings(150, 5e-3, 20))
+    assert found["pearson"] > 0.95 and found["spearman"] > 0.95 and found["mean_squared_error"] < 0.05
+    assert found["mean_loss"] == pytest.approx(found["mean_squared_error"], rel=1e-4)
+
+
+def test_sets_of_classes():
+    rng, examples = np.random.default_rng(0), []
+    for _ in range(400):
+        labels = [name for name in (NEGATIVE, POSITIVE) if rng.random() < 0.5]
+        words = labels + rng.choice(OTHERS, 4).tolist()
+        examples.append(Text(" ".join(rng.permutation(words)), None, labels))
+    found = learnt("classification", examples, settings=Settings(150, 5e-3, 20))
+    assert found["accuracy"] > 0.95 and found["micro_f1"] > 0.95 and found["macro_f1"] > 0.95
+
+
+# The batch of a step.
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_whole():
+    """Accumulated over parts of other lengths and weights, in float64, on a model whose convolution is one tap wide.
+
+    So padding, which differs between the parts, is read by no token.
+    """
+    config = cb.ConvBertConfig.from_dict(CONFIG.to_dict(), conv_kernel_size=1)
+    for examples in (reviews(number=40), [Text(e.text, None, 0.5 + len(e.text)) for e in reviews(number=40)]):
+        ready = prepare("classification", examples, config, None, TOKENIZER)
+        model, _ = finetune("classification", ready, config, SETTINGS, dtype=np.float64)
+        whole, losses = gradients(model, parts_of_step(ready.rows, 3, 0, 13, 1, 0))
+        parts, summed = gradients(model, parts_of_step(ready.rows, 3, 0, 13, 4, 0))
+        assert summed["loss"] == pytest.approx(losses["loss"], rel=1e-12)
+        for name, grad in whole.items():
+            assert np.linalg.norm(parts[name] - grad) <= 1e-10 * max(1e-3, np.linalg.norm(grad)), name
+
+
+def test_a_step_depends_on_seed_and_number_alone():
+    ready = prepare("classification", reviews(), CONFIG, None, TOKENIZER)
+    first, again, other = (list(parts_of_step(ready.rows, step, seed, 8, 2, 0)) for step, seed in ((5, 1), (5, 1), (5, 2)))
+    assert [part.seed for part in first] == [(1, 4, 5, 0), (1, 4, 5, 1)]
+    assert all(np.array_equal(a.inputs[name], b.inputs[name]) for a, b in zip(first, again, strict=True) for name in a.inputs)
+    assert not all(np.array_equal(a.inputs["labels"], b.inputs["labels"]) for a, b in zip(first, other, strict=True))
+    batches = [next(parts_of_step(ready.rows, step, 1, 10, 1, 0)).inputs["input_ids"] for step in range(30)]
+    seen = sorted([token for token in row if token] for batch in batches for row in batch.tolist())
+    assert seen == sorted(row.inputs["input_ids"] for row in ready.rows)  # an epoch: every row once
+
+
+# Evaluation.
+
+
+def test_evaluation_by_hand():
+    ready = prepare("classification", reviews(), CONFIG, 0.2, TOKENIZER)
+    assert len(ready.held) == 60 and len(ready.rows) == 240
+    model, _ = finetune("classification", ready, CONFIG, SETTINGS, dtype=np.float64)
+    losses, right = [], []
+    for example in ready.held:
+        inputs = TOKENIZER(example.text, return_tensors="np")
+        out = model(**inputs, labels=np.array([["neg", "pos"].index(example.label)]))
+        losses.append(out.loss)
+        right.append(["neg", "pos"][int(np.argmax(out.logits[0]))] == example.label)
+    found = evaluate(model, ready.task, ready.held, ready.held_rows, 0, 7)
+    assert found["mean_loss"] == pytest.approx(np.mean(losses), rel=1e-12) and found["accuracy"] == np.mean(right)
+
+
+def test_a_prediction_does_not_depend_on_what_is_beside_it(tmp_path):
+    model, _ = finetune("classification", reviews(), CONFIG, SETTINGS, tokenizer=TOKENIZER, dtype=np.float64)
+    predictor = Predictor(prepare("classification", reviews(), CONFIG, None, TOKENIZER).task, model, TOKENIZER)
+    together = predictor(reviews(1, 20), 8)
+    for example, prediction in zip(reviews(1, 20), together, strict=True):
+        assert predictor([example])[0]["scores"] == pytest.approx(prediction["scores"], rel=1e-10)
+
+
+def test_groups_are_not_split():
+    class Grouped(Classification):
+        def group(self, example):
+            return example.pair
+
+    examples = [Text(str(n), "abcdef"[n % 6], "x") for n in range(60)]
+    kept, held = split(Grouped(), examples, 0.34, 0)
+    assert len(held) == 20 and not {e.pair for e in held} & {e.pair for e in kept}
+    kept, held = split(Classification(), examples, 0.34, 0)
+    assert len(held) == 20 and {e.pair for e in held} & {e.pair for e in kept}
+    with pytest.raises(ValueError, match=r"held_out: 0\.9 of 1 examples"):
+        split(Classification(), examples[:1], 0.9, 0)
+
+
+# Where it starts from.
+
+
+@pytest.mark.parametrize(
+    "kind", [cb.ConvBertModel, cb.ConvBertForMaskedLM, ConvBertForPreTraining, cb.ConvBertForTokenClassification]
+)
+def test_any_pre_trained_directory(kind, tmp_path):
+    config = cb.ConvBertConfig.from_dict(CONFIG.to_dict(), generator_hidden_size=0.5)
+    start = kind(config, seed=3)
+    start.save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    model, _ = finetune("classification", reviews(), tmp_path, SETTINGS)
+    own, given = model.named_parameters(), start.named_parameters()
+    for name, value in own.items():
+        if name.startswith("convbert."):
+            body = (
+                given[name if name in given else name.removeprefix("convbert.")] if kind is not ConvBertForPreTraining else None
+            )
+            assert body is None or np.array_equal(value, body), name
+    if kind is ConvBertForPreTraining:
+        body = cb.ConvBertModel.from_pretrained(tmp_path, output_loading_info=True)[0].named_parameters()
+        assert all(np.array_equal(own[f"convbert.{name}"], value) for name, value in body.items())
+    assert model.config.id2label == {0: "neg", 1: "pos"} and model.config.problem_type == "single_label_classification"
+
+
+def test_a_fine_tuned_model_is_fine_tuned_again(tmp_path):
+    """With the same labels its head and their order stay; with others the head is new."""
+    first, _ = finetune("classification", reviews(), CONFIG, SETTINGS, tokenizer=TOKENIZER)
+    first.config.id2label = {0: "pos", 1: "neg"}
+    first.save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    again, _ = finetune("classification", reviews(), tmp_path, SETTINGS)
+    assert again.config.id2label == {0: "pos", 1: "neg"}
+    head = "classifier.out_proj.weight"
+    assert np.array_equal(again.named_parameters()[head], first.named_parameters()[head])
+    three = [*reviews(), Text("x", None, "neutral")]
+    more, _ = finetune("classification", three, tmp_path, SETTINGS)
+    assert list(more.config.id2label.values()) == ["neg", "neutral", "pos"] and more.named_parameters()[head].shape == (3, 32)
+
+
+def test_what_does_not_fit(tmp_path):
+    with pytest.raises(ValueError, match="tokenizer: must be given where the model is a configuration"):
+        finetune("classification", reviews(), CONFIG, SETTINGS)
+    with pytest.raises(ValueError, match="task: must be one of classification"):
+        finetune("classify", reviews(), CONFIG, SETTINGS, tokenizer=TOKENIZER)
+    with pytest.raises(ValueError, match="data: there are no examples"):
+        finetune("classification", [], CONFIG, SETTINGS, tokenizer=TOKENIZER)
+    with pytest.raises(ValueError, match="accumulation: must be between 1 and batch_size 4, got 5"):
+        finetune("classification", reviews(), CONFIG, SETTINGS, tokenizer=TOKENIZER, batch_size=4, accumulation=5)
+    small = cb.ConvBertConfig.from_dict(CONFIG.to_dict(), vocab_size=50)
+    with pytest.raises(ValueError, match=f"tokenizer: has ids up to {len(TOKENIZER) - 1}, the model's vocab_size is 50"):
+        finetune("classification", reviews(), small, SETTINGS, tokenizer=TOKENIZER)
+    with pytest.raises(ValueError, match="an example: the label 'new' is none of those to learn: neg, pos"):
+        finetune("classification", reviews(), CONFIG, SETTINGS, tokenizer=TOKENIZER, evaluation=[Text("x", None, "new")])
+
+
+def test_a_run_with_other_data_or_another_start_is_not_resumed(tmp_path):
+    def begin(examples=None, **more):
+        given = {"tokenizer": TOKENIZER, "directory": tmp_path, "batch_size": 4} | more
+        finish(finetune("classification", examples or reviews(), given.pop("start", CONFIG), Settings(3, 1e-3), **given)[1])
+
+    begin()
+    begin()
+    for name, change in {
+        "data": {"examples": reviews(1)},
+        "model": {"start": cb.ConvBertConfig.from_dict(CONFIG.to_dict(), initializer_range=0.2)},
+        "batch_size": {"batch_size": 5},
+        "options": {"examples": [*reviews(), Text("x", None, "third")]},
+    }.items():
+        with pytest.raises(ValueError, match=r"but the run in .* was started with") as caught:
+            begin(**change)
+        assert str(caught.value).startswith(f"{name}:") or name == "options"
+
+
+# The commands.
+
+QUICK = ["--batch-size", "8", "--save-every", "7", "--evaluate-every", "10", "--learning-rate", "0.005", "--quiet"]
+
+
+def run(capsys, *arguments):
+    code = cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """A directory with a small pre-trained model."""
+    directory = tmp_path_factory.mktemp("pretrained")
+    cb.ConvBertForMaskedLM(CONFIG, seed=1).save_pretrained(directory)
+    TOKENIZER.save_pretrained(directory)
+    return directory
+
+
+def test_from_a_table_to_predictions(table, start, tmp_path, capsys):
+    out = tmp_path / "run"
+    code, told, error = run(
+        capsys, "finetune", "classification", table, "--model", start, "--out", out, "--epochs", 4, *QUICK, "--layerwise-decay", 1
+    )
+    assert code == 0, error
+    assert "held out: mean loss" in told and "270 rows to train on, 30 examples to evaluate on, 2 labels: neg, pos" in told
+    log = read_log(out)
+    assert len(log) == 135 and log[-1]["evaluation"]["accuracy"] > 0.95
+    assert {"checkpoint.safetensors", "config.json", "log.jsonl", "model.safetensors", "vocab.txt"} <= {
+        p.name for p in out.iterdir()
+    }
+    code, said, error = run(capsys, "predict", table, "--model", out, "--quiet")
+    found = [json.loads(line) for line in said.splitlines()]
+    right = np.mean([each["label"] == each["prediction"] for each in found])
+    assert code == 0 and len(found) == 300 and right > 0.95
+    assert f"accuracy {right:.4f}, macro_f1 0.9" in error or right == 1
+    code, said, _ = run(capsys, "predict", f"{OTHERS[0]} {POSITIVE}", "--model", out, "--quiet")
+    assert code == 0 and json.loads(said)["prediction"] == "pos"
+    other = save(tmp_path / "other.csv", ["review", "label"], [(POSITIVE, "pos"), (NEGATIVE, "new")])
+    target = tmp_path / "said.jsonl"
+    code, said, error = run(capsys, "predict", other, "--model", out, "--quiet", "--out", target, "--option", "text=review")
+    assert code == 0 and said == "" and "accuracy 0.5000" in error and "line 3: the label 'new' is none" in error
+    assert [json.loads(line)["prediction"] for line in target.read_text().splitlines()] == ["pos", "neg"]
+
+
+def begin(table, start, out):
+    arguments = [
+        "finetune",
+        "classification",
+        table,
+        "--model",
+        start,
+        "--out",
+        out,
+        "--steps",
+        "60",
+        "--accumulation",
+        "2",
+        *QUICK,
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "CONVBERT_NP_KERNELS": "default"}
+    command = [sys.executable, "-m", "convbert_np.cli", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def steps_in(out):
+    log = out / "log.jsonl"
+    return log.read_bytes().count(b"\n") if log.exists() else 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+def test_killed_at_random_points_it_ends_with_the_same_parameters(table, start, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    processes = [begin(table, start, whole)]
+    for steps in np.sort(np.random.default_rng(2).integers(1, 55, 3)).tolist():
+        process = begin(table, start, killed)
+        while process.poll() is None and steps_in(killed) < steps:
+            time.sleep(0.001)
+        assert process.poll() is None
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    processes.append(begin(table, start, killed))
+    for process in processes:
+        _, error = process.communicate()
+        assert process.returncode == 0, error.decode()
+    for name in ("model.safetensors", CHECKPOINT, "config.json", "tokenizer.json"):
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    logs = [[{k: v for k, v in record.items() if k != "seconds"} for record in read_log(out)] for out in (whole, killed)]
+    assert logs[0] == logs[1] and len(logs[0]) == 60 and "evaluation" in logs[0][9]
+
+
+def test_from_scratch(table, start, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("convbert_np.cli.finetune.draw", lambda *given: None)  # which takes a second each
+    common = ["finetune", "classification", table, "--steps", 2, *QUICK, "--from-scratch"]
+    code, _, error = run(capsys, *common, "--model", start, "--out", tmp_path / "a", "--seed", 4)
+    assert code == 0, error
+    sizes = cb.ConvBertConfig.from_pretrained(tmp_path / "a")
+    assert (sizes.hidden_size, sizes.max_position_embeddings) == (32, 48)
+    pre = cb.ConvBertForMaskedLM.from_pretrained(start).named_parameters()
+    own = cb.ConvBertForSequenceClassification.from_pretrained(tmp_path / "a").named_parameters()
+    name = "convbert.encoder.layer.0.attention.self.query.weight"
+    assert np.abs(pre[name] - own[name]).max() > 0.05
+    code, _, error = run(
+        capsys, *common, "--vocab", TINY / "vocab.txt", "--size", "tiny", "--length", 20, "--out", tmp_path / "b"
+    )
+    assert code == 0, error
+    sizes = cb.ConvBertConfig.from_pretrained(tmp_path / "b")
+    assert (sizes.hidden_size, sizes.max_position_embeddings, sizes.vocab_size) == (128, 20, len(TOKENIZER))
+    (tmp_path / "c.json").write_text(json.dumps(CONFIG.to_dict() | {"hidden_size": 16}))
+    code, _, error = run(capsys, *common, "--vocab", TINY, "--config", tmp_path / "c.json", "--out", tmp_path / "c")
+    assert code == 0 and cb.ConvBertConfig.from_pretrained(tmp_path / "c").hidden_size == 16, error
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--model", "nowhere"], "nowhere"),
+        ([], "--model: must be given; --from-scratch"),
+        (["--from-scratch"], "--vocab: must be given with --from-scratch"),
+        (["--model", "START", "--size", "tiny"], "--from-scratch: must be given with --config and --size"),
+        (["--model", "START", "--out", "START"], "--out: must be another directory than --model"),
+        (["--model", "START", "--length", "99"], "length: must be between 3 and the model's max_position_embeddings 48, got 99"),
+        (["--model", "START", "--text", "review"], "line 2: has no column 'review'"),
+        (["--model", "START", "--problem", "regression"], "line 2: the label of a regression must be a finite number"),
+        (["--model", "START", "--epochs", "0"], "--epochs: must be above 0"),
+        (["--model", "START", "--learning-rate", "-1"], "learning_rate: must be finite and not negative"),
+        (["--model", "START", "--held-out", "1"], "held_out: must be a share"),
+        (["--model", "START", "--eval", "nowhere.csv"], "nowhere.csv: there is no such file"),
+        (["--model", "START", "--accumulation", "9"], "accumulation: must be between 1 and batch_size 8"),
+    ],
+)
+def test_misuse(table, start, tmp_path, capsys, more, message):
+    given = [start if word == "START" else word for word in more]
+    code, _, error = run(capsys, "finetune", "classification", table, "--out", tmp_path / "run", *QUICK, *given)
+    assert code == 2 and message in error, error
+    assert not (tmp_path / "run" / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["some text"], "model: is a ConvBertForMaskedLM, which was not fine-tuned"),
+        (["some text", "--out", "nowhere/said.jsonl"], "--out: 'nowhere/said.jsonl' cannot be written"),
+    ],
+)
+def test_misuse_of_predict(start, capsys, more, message):
+    code, _, error = run(capsys, "predict", "--model", start, *more)
+    assert code == 2 and message in error, error
+
+
+def test_predict_names_what_is_wrong(table, tmp_path, capsys):
+    model, _ = finetune("classification", reviews(), CONFIG, SETTINGS, tokenizer=TOKENIZER)
+    model.save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    for more, message in (
+        (["nowhere.csv"], "nowhere.csv: there is no such file"),
+        ([table, "--pair", "x"], "--pair: is for a TEXT"),
+        (["x", "--option", "texts=y"], "--option: must be NAME=VALUE with a NAME of"),
+        (["x", "--option", "length=y"], "--option: length must be a number, got 'y'"),
+        (["x", "--option", "length=500"], "length: must be between 3 and"),
+        (["x", "--option", "header=maybe"], "--option: header must be one of true, false"),
+    ):
+        code, _, error = run(capsys, "predict", "--model", tmp_path, *more)
+        assert code == 2 and message in error, error
+
+
+def test_it_stops_at_what_is_not_finite(table, start, tmp_path, capsys):
+    code, _, error = run(
+        capsys,
+        "finetune",
+        "classification",
+        table,
+        "--model",
+        start,
+        "--out",
+        tmp_path,
+        "--steps",
+        40,
+        *QUICK,
+        "--learning-rate",
+        1e30,
+    )
+    assert code == 1 and "is not finite; the first value that is not is" in error
+    assert not (tmp_path / "model.safetensors").exists()
