@@ -158,7 +158,7 @@ def test_rows_are_the_tokenizer_s_and_cut_at_the_length():
     expected = tokenizer("the his", "our you")
     assert rows[0].inputs["input_ids"] == expected["input_ids"]
     assert rows[0].inputs["token_type_ids"] == expected["token_type_ids"] and 1 in expected["token_type_ids"]
-    assert [row.length for row in rows[1:]] == [9, 9]
+    assert [row.shape for row in rows[1:]] == [(9,), (9,)]
     assert rows[2].inputs["token_type_ids"].count(1) == 4  # the longer text loses first
     assert "labels" not in task.rows(examples, tokenizer, False)[0].inputs
 

@@ -15,7 +15,7 @@ import convbert_np as cb
 from convbert_np import cli
 from convbert_np.data import TINY
 from convbert_np.interface.pretraining import ConvBertForPreTraining
-from convbert_np.tasks import Classification, Text
+from convbert_np.tasks import Answer, Choice, Classification, Question, Questions, Sentence, Text, Tokens
 from convbert_np.training.finetuning import Predictor, evaluate, finetune, parts_of_step, prepare, split
 from convbert_np.training.loop import Settings, finish, gradients
 from convbert_np.training.state import CHECKPOINT, read_log
@@ -95,6 +95,48 @@ def test_sets_of_classes():
         examples.append(Text(" ".join(rng.permutation(words)), None, labels))
     found = learnt("classification", examples, settings=Settings(150, 5e-3, 20))
     assert found["accuracy"] > 0.95 and found["micro_f1"] > 0.95 and found["macro_f1"] > 0.95
+
+
+def test_a_tag_for_every_word():
+    """The rule: one or two words behind one of two are an entity. Some words are many pieces, sentences longer than a row."""
+    rng, examples = np.random.default_rng(0), []
+    for _ in range(300):
+        words, tags = [], []
+        for _ in range(rng.integers(3, 9)):
+            kind, size = int(rng.integers(3)), int(rng.integers(1, 3))
+            some = [*rng.choice(OTHERS[1:], size - 1), rng.choice([*OTHERS[1:], *["cats"] * 9])]
+            words += [[OTHERS[0], NEGATIVE, POSITIVE][kind], *some]
+            tags += ["O", *([["O"] * 2, ["B-X", "I-X"], ["B-Y", "I-Y"]][kind][:size])]
+        examples.append(Sentence(tuple(words), tuple(tags)))
+    config = cb.ConvBertConfig.from_dict(CONFIG.to_dict(), conv_kernel_size=5)
+    found = learnt(Tokens(length=24, stride=6), examples, config, settings=Settings(250, 5e-3, 20))
+    assert found["f1"] > 0.95 and found["accuracy"] > 0.97
+
+
+@pytest.mark.parametrize("unanswerable", [False, True])
+def test_an_answer_in_a_context(unanswerable):
+    """The rule: the answer is what stands behind a certain word; without it there is none. Contexts are longer than a row."""
+    rng, examples = np.random.default_rng(0), []
+    for number in range(300):
+        words = rng.choice(OTHERS, rng.integers(10, 40)).tolist()
+        place = int(rng.integers(len(words)))
+        context = " ".join([*words[:place], POSITIVE, *words[place:]])
+        answer = Answer(words[place], len(" ".join(words[:place])) + (place > 0) + len(POSITIVE) + 1)
+        if unanswerable and rng.random() < 0.4:
+            context, answer = " ".join(words), None
+        examples.append(Question(str(number), "what is it", context, (answer,) if answer else ()))
+    found = learnt(Questions(length=24, stride=8), examples, settings=Settings(250, 5e-3, 20))
+    assert found["exact_match"] > 0.95 and found["f1"] > 0.95
+    assert ("no_answer_f1" in found) == unanswerable
+
+
+def test_the_best_of_several_endings():
+    rng, examples = np.random.default_rng(0), []
+    for _ in range(300):
+        label, endings = int(rng.integers(4)), [rng.choice(OTHERS, rng.integers(2, 6)).tolist() for _ in range(4)]
+        endings[label].insert(1, POSITIVE)
+        examples.append(Choice(" ".join(rng.choice(OTHERS, 3)), tuple(map(" ".join, endings)), OTHERS[0], label))
+    assert learnt("choices", examples, settings=Settings(100, 5e-3, 10))["accuracy"] > 0.95
 
 
 # The batch of a step.
@@ -284,6 +326,49 @@ def test_from_a_table_to_predictions(table, start, tmp_path, capsys):
     code, said, error = run(capsys, "predict", other, "--model", out, "--quiet", "--out", target, "--option", "text=review")
     assert code == 0 and said == "" and "accuracy 0.5000" in error and "line 3: the label 'new' is none" in error
     assert [json.loads(line)["prediction"] for line in target.read_text().splitlines()] == ["pos", "neg"]
+
+
+@pytest.mark.parametrize("task", ["tokens", "questions", "choices"])
+def test_every_task_has_its_commands(task, start, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("convbert_np.cli.finetune.draw", lambda *given: None)
+    asked = [
+        {"id": f"{n}", "question": "you ?", "answers": [{"text": "his", "answer_start": 4}], "context": "the his our " * n}
+        for n in range(1, 11)
+    ]
+    squad = {"data": [{"paragraphs": [{"context": each.pop("context"), "qas": [each]} for each in asked]}]}
+    files = {
+        "tokens": ("a.conll", "the X O\nhis Y B-P\n\nour Z B-P\n\n" * 5),
+        "questions": ("a.json", json.dumps(squad)),
+        "choices": ("a.csv", "sent1,sent2,ending0,ending1,label\n" + "the,his,our,you,1\nyou,our,his,now,0\n" * 5),
+    }
+    name, text = files[task]
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    out, data = tmp_path / "run", tmp_path / name
+    code, told, error = run(
+        capsys, "finetune", task, data, "--model", start, "--out", out, "--steps", 3, "--length", 16, *QUICK, "--recompute"
+    )
+    assert code == 0 and "held out: mean loss" in told, error
+    code, said, error = run(capsys, "predict", data, "--model", out, "--quiet", "--details", tmp_path / "details.jsonl")
+    details = [json.loads(line) for line in (tmp_path / "details.jsonl").read_text().splitlines()]
+    assert code == 0 and len(details) == 10
+    if task == "tokens":
+        columns = [line.split("\t") for line in said.splitlines()]
+        assert columns[:5] == [["the", "X", "O", details[0][0]], ["his", "Y", "B-P", details[0][1]], [""],
+                               ["our", "Z", "B-P", details[1][0]], [""]]  # fmt: skip
+        assert len(columns) == 25 and "f1 " in error
+        text = ["now you."]
+    elif task == "questions":
+        assert json.loads(said) == {each["id"]: each["prediction"] for each in details} and "exact_match " in error
+        assert len(details[9]["n_best"]) == 20
+        text = ["you ?", "--context", "the his our"]
+    else:
+        assert [json.loads(line)["prediction"] for line in said.splitlines()] == [each["prediction"] for each in details]
+        assert "accuracy " in error
+        text = ["the", "--choice", "his", "--choice", "our"]
+    code, said, error = run(capsys, "predict", *text, "--model", out, "--quiet")
+    assert code == 0 and said.strip() and error == "", error
+    code, _, error = run(capsys, "predict", *text, "--pair", "x", "--model", out, "--quiet")
+    assert code == 2 and f"--pair: is nothing that the task {task} looks at" in error
 
 
 def begin(table, start, out):

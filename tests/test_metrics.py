@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from convbert_np.metrics import answers as a
 from convbert_np.metrics import classification as c
+from convbert_np.metrics import entities as e
 from convbert_np.metrics import regression as r
 
 
@@ -79,3 +81,117 @@ def test_errors(metric):
 def test_numbers_must_be_finite():
     with pytest.raises(ValueError, match="predicted: holds values that are not finite"):
         r.pearson([1, 2], [1, np.nan])
+
+
+# Entities.
+
+
+def conlleval(true, said):
+    """Entities counted as conlleval does: in one pass, with a flag for a true entity that has been predicted so far."""
+
+    def ends(before, now):
+        (p, a), (q, b) = before, now
+        return p != "O" and (a != b or q in "OBS" or p in "ES")
+
+    def starts(before, now):
+        (p, a), (q, b) = before, now
+        return q != "O" and (a != b or q in "BS" or p in "OES")
+
+    hits, all_true, all_said, inside = 0, 0, 0, False
+    t = p = ("O", "")
+    sequence = [pair for tags in zip(true, said, strict=True) for pair in [*zip(*tags, strict=True), ("O", "O")]]
+    for true_tag, said_tag in sequence:
+        u, q = ((tag[0], tag[2:]) for tag in (true_tag, said_tag))
+        if inside:
+            if ends(t, u) and ends(p, q):
+                hits, inside = hits + 1, False
+            elif ends(t, u) != ends(p, q):
+                inside = False
+        inside = inside or (starts(t, u) and starts(p, q) and u[1] == q[1])
+        all_true, all_said = all_true + starts(t, u), all_said + starts(p, q)
+        t, p = u, q
+    return hits, all_said - hits, all_true - hits
+
+
+@pytest.mark.parametrize("prefixes", ["BI", "I", "BIES"])
+@pytest.mark.parametrize("seed", range(10))
+def test_entities_as_conlleval_counts_them(seed, prefixes):
+    rng = np.random.default_rng(seed)
+    tags = ["O", *(f"{prefix}-{kind}" for prefix in prefixes for kind in ("X", "Y"))]
+    true = [rng.choice(tags, rng.integers(1, 12)).tolist() for _ in range(30)]
+    said = [[tag if rng.random() < 0.7 else str(rng.choice(tags)) for tag in sentence] for sentence in true]
+    counts = e.entity_counts(true, said)
+    assert tuple(sum(each[n] for each in counts.values()) for n in range(3)) == conlleval(true, said)
+    hits, false_alarms, misses = conlleval(true, said)
+    found = e.entity_scores(true, said)
+    assert found["precision"] == pytest.approx(hits / (hits + false_alarms)) and hits > 5
+    assert found["recall"] == pytest.approx(hits / (hits + misses))
+    assert found["f1"] == pytest.approx(2 * hits / (2 * hits + false_alarms + misses))
+    flat = [np.concatenate(each) for each in (true, said)]
+    assert found["accuracy"] == pytest.approx(np.mean(flat[0] == flat[1]))
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("B-P I-P O B-P", [(0, 2, "P"), (3, 4, "P")]),  # IOB2
+        ("I-P I-P B-P O I-Q", [(0, 2, "P"), (2, 3, "P"), (4, 5, "Q")]),  # IOB1
+        ("I-P I-Q", [(0, 1, "P"), (1, 2, "Q")]),
+        ("B-P E-P S-P B-P I-P E-P", [(0, 2, "P"), (2, 3, "P"), (3, 6, "P")]),
+        ("B-P L-P U-P I-P", [(0, 2, "P"), (2, 3, "P"), (3, 4, "P")]),
+        ("E-P I-P", [(0, 1, "P"), (1, 2, "P")]),
+        ("NOUN VERB VERB O", [(0, 1, "NOUN"), (1, 2, "VERB"), (2, 3, "VERB")]),  # no prefixes
+        ("B-A-B I-A-B", [(0, 2, "A-B")]),
+        ("O O", []),
+    ],
+)
+def test_entities_by_hand(tags, found):
+    assert e.entities(tags.split()) == found
+
+
+def test_an_entity_is_right_as_a_whole():
+    found = e.entity_scores([["B-P", "I-P", "O", "B-Q"]], [["B-P", "O", "O", "B-Q"]])
+    assert found == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "accuracy": 0.75}
+    assert e.entity_scores([["O"]], [["O"]]) == {"precision": 0, "recall": 0, "f1": 0, "accuracy": 1}
+    assert e.entity_counts([["B-P"], ["B-Q"]], [["B-Q"], ["B-Q"]]) == {"P": (0, 0, 1), "Q": (1, 1, 0)}
+    with pytest.raises(ValueError, match="predicted: must be a tag for each of the 2 words"):
+        e.entity_scores([["O", "O"]], [["O"]])
+
+
+# Answers.
+
+
+@pytest.mark.parametrize(
+    ("true", "said", "exact", "f1"),
+    [
+        ("the Cat!", "cat", 1, 1),
+        ("An  apple a day", "apple day", 1, 1),
+        ("theater", "ater", 0, 0),
+        ("U.S.", "us", 1, 1),
+        ("New York City", "York", 0, 2 * 1 * (1 / 3) / (1 + 1 / 3)),
+        ("to be or not to be", "to be to to", 0, 2 * (3 / 4) * (3 / 6) / (3 / 4 + 3 / 6)),
+        ("one", "two", 0, 0),
+        ("", "", 1, 1),
+        ("", "the", 1, 1),
+        ("x", "", 0, 0),
+        ("", "x", 0, 0),
+        ("co-operate", "cooperate", 1, 1),
+        ("naïve", "naive", 0, 0),
+    ],
+)
+def test_an_answer(true, said, exact, f1):
+    assert a.exact_match(true, said) == exact and a.word_f1(true, said) == pytest.approx(f1, abs=1e-12)
+
+
+def test_the_best_of_several_answers_counts():
+    found = a.answer_scores([["New York", "York"], ["a b c"]], ["york", "b c d"])
+    assert found == {"exact_match": 0.5, "f1": pytest.approx((1 + 0.8) / 2)}  # of b c and b c d
+
+
+def test_questions_without_an_answer():
+    found = a.answer_scores([["x"], [], [], ["the"]], ["x", "", "y", ""])  # of "the" nothing is left: no answer is right
+    assert found == pytest.approx({
+        "exact_match": 0.75, "f1": 0.75, "has_answer_exact_match": 1, "has_answer_f1": 1, "no_answer_exact_match": 2 / 3,
+        "no_answer_f1": 2 / 3,
+    })  # fmt: skip
+    assert set(a.answer_scores([[]], [""])) == {"exact_match", "f1", "no_answer_exact_match", "no_answer_f1"}

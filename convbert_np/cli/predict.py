@@ -1,6 +1,7 @@
 """`convbert-np predict DATA-or-TEXT --model DIR`."""
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from convbert_np.tasks.files import ENDINGS
 from convbert_np.tasks.task import options_of
 from convbert_np.training.finetuning import Predictor, examples_of
 
+BESIDE = ("pair", "context", "choice")
+
 
 def add_predict(commands: argparse._SubParsersAction) -> None:
     """`predict DATA-or-TEXT --model DIR`."""
@@ -26,7 +29,11 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
     command.add_argument("data", metavar="DATA-or-TEXT", help="a file such as the task was fine-tuned from, or a text")
     command.add_argument("--model", metavar="DIR", required=True, help="what finetune wrote")
     command.add_argument("--out", metavar="FILE", help="where the predictions go (default: the standard output)")
-    command.add_argument("--pair", metavar="TEXT", help="a second text, with a TEXT")
+    command.add_argument("--details", metavar="FILE", help="all that is known of each prediction, a JSON value per line")
+    beside = command.add_argument_group("beside a TEXT")
+    beside.add_argument("--pair", metavar="TEXT", help="the second text of a pair")
+    beside.add_argument("--context", metavar="TEXT", help="in which the answer to a question is looked for")
+    beside.add_argument("--choice", metavar="TEXT", action="append", help="an ending to choose from; once for each")
     command.add_argument(
         "--option", metavar="NAME=VALUE", action="append", default=[],
         help="an option of the task in place of the one it was fine-tuned with, for example text=review",
@@ -38,8 +45,9 @@ def add_predict(commands: argparse._SubParsersAction) -> None:
 
 def run_predict(parsed: argparse.Namespace) -> int:
     """`predict DATA-or-TEXT --model DIR`."""
-    if parsed.out is not None:
-        check_target(parsed.out, "--out")
+    for option in ("out", "details"):
+        if getattr(parsed, option) is not None:
+            check_target(getattr(parsed, option), f"--{option}")
     predictor = Predictor.from_pretrained(parsed.model)
     task = replace(predictor.task, **given_options(type(predictor.task), parsed.option))
     predictor = predictor._replace(task=task.within(predictor.model.config))
@@ -50,6 +58,8 @@ def run_predict(parsed: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         write_text(parsed.out, text)
+    if parsed.details is not None:
+        write_text(parsed.details, "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in predictions))
     tell_metrics(predictor.task, examples, predictions)
     return OK
 
@@ -80,13 +90,14 @@ def value_in(text: str, name: str, kind: Any) -> Any:
 
 def examples_for(task: Task, parsed: argparse.Namespace) -> list[Any]:
     """The examples of the file, or the one that the text is."""
-    given = {"pair": parsed.pair}
+    given = {name: getattr(parsed, name) for name in BESIDE if getattr(parsed, name) is not None}
+    for name in given.keys() - set(task.beside):
+        raise ValueError(f"--{name}: is nothing that the task {task.name} looks at")
     named_like_a_file = parsed.data.lower().endswith(ENDINGS) and " " not in parsed.data
     if not Path(parsed.data).is_file() and not named_like_a_file:
         return [task.example(parsed.data, **given)]
-    for name, value in given.items():
-        if value is not None:
-            raise ValueError(f"--{name}: is for a TEXT, and {parsed.data} is a file")
+    for name in given:
+        raise ValueError(f"--{name}: is for a TEXT, and {parsed.data} is a file")
     return examples_of(task, parsed.data, labelled=False)
 
 

@@ -1,7 +1,7 @@
 """Metrics of classes: accuracy, F1, Matthews correlation; of one class per example, or of sets of them."""
 
-from collections.abc import Hashable, Iterable, Sequence, Set
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Iterable, Sequence, Set
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,14 +48,19 @@ def accuracy(true: Sequence[object], predicted: Sequence[object]) -> float:
     return sum(t == p for t, p in zip(true, predicted, strict=True)) / len(true)
 
 
-def counts_by_class(true: Sequence[Set[Hashable]], predicted: Sequence[Set[Hashable]]) -> dict[Hashable, Counts]:
-    """The counts of every class that is true or predicted anywhere; each example has a set of classes."""
+def counts_by_class(
+    true: Sequence[Set[Any]], predicted: Sequence[Set[Any]], class_of: Callable[[Any], Any] = lambda member: member
+) -> dict[Any, Counts]:
+    """The counts of every class that is true or predicted anywhere.
+
+    Each example has a set of classes, or of things of which `class_of` tells the class.
+    """
     check_pairs(true, predicted)
-    found: dict[Hashable, list[int]] = {}
+    found: dict[Any, list[int]] = {}
     for t, p in zip(true, predicted, strict=True):
         for place, members in enumerate((t & p, p - t, t - p)):
             for member in members:
-                found.setdefault(member, [0, 0, 0])[place] += 1
+                found.setdefault(class_of(member), [0, 0, 0])[place] += 1
     return {member: Counts(*numbers) for member, numbers in found.items()}
 
 

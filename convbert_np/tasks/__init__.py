@@ -1,12 +1,19 @@
 """Tasks to fine-tune for: files, features, predictions and metrics of each."""
 
 from convbert_np.config import ConvBertConfig
+from convbert_np.tasks.choices import Choice, Choices
 from convbert_np.tasks.classification import Classification, Text
+from convbert_np.tasks.questions import Questions
+from convbert_np.tasks.squad import Answer, Question
 from convbert_np.tasks.task import Task
+from convbert_np.tasks.tokens import Sentence, Tokens
 
-__all__ = ["TASKS", "Classification", "Task", "Text", "task_of"]
+__all__ = [
+    "TASKS", "Answer", "Choice", "Choices", "Classification", "Question", "Questions", "Sentence", "Task", "Text", "Tokens",
+    "task_of",
+]  # fmt: skip
 
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (Classification,)}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (Classification, Tokens, Questions, Choices)}
 
 
 def task_of(config: ConvBertConfig) -> Task:

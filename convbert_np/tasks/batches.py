@@ -8,6 +8,8 @@ import numpy as np
 from convbert_np.interface.base import ConvBertPreTrainedModel
 from convbert_np.interface.objectives import IGNORED
 
+NOWHERE = 1 << 30  # a start and an end of an answer that the loss passes over: beyond every row
+
 
 class Row(NamedTuple):
     """What the model reads of an example, or of a part of it.
@@ -23,10 +25,10 @@ class Row(NamedTuple):
     places: Any = None
 
     @property
-    def length(self) -> int:
-        """The number of ids, of the longest choice."""
+    def shape(self) -> tuple[int, ...]:
+        """(S,), or (S, C) where there are choices, of which the longest has S ids."""
         ids = self.inputs["input_ids"]
-        return max(map(len, ids)) if isinstance(ids[0], list) else len(ids)
+        return (max(map(len, ids)), len(ids)) if isinstance(ids[0], list) else (len(ids),)
 
 
 def padded(values: Sequence[Any], fill: int) -> np.ndarray:
@@ -57,23 +59,25 @@ def ones(ids: Any) -> Any:
 
 
 def weight_of(row: Row) -> int:
-    """How many labels a row has: those of its tokens that are not -100, else 1."""
+    """How many labels a row has: those of its tokens that are not -100; 0 for an answer that is nowhere; else 1."""
     labels = row.inputs.get("labels")
+    if row.inputs.get("start_positions") == NOWHERE:
+        return 0
     is_by_token = isinstance(labels, list) and isinstance(labels[0], int)
     return sum(label != IGNORED for label in labels) if is_by_token else 1  # type: ignore[union-attr]
 
 
 def alike(rows: Sequence[Row], batch_size: int) -> Iterator[list[int]]:
-    """The numbers of all rows in batches of one length, the longest first.
+    """The numbers of all rows in batches of one shape, the longest first.
 
     ConvBERT's convolution reads the padding that follows a text. So without padding a prediction does not depend on what is
     predicted beside it.
     """
-    by_length: dict[int, list[int]] = {}
+    by_shape: dict[tuple[int, ...], list[int]] = {}
     for number, row in enumerate(rows):
-        by_length.setdefault(row.length, []).append(number)
-    for length in sorted(by_length, reverse=True):
-        numbers = by_length[length]
+        by_shape.setdefault(row.shape, []).append(number)
+    for shape in sorted(by_shape, reverse=True):
+        numbers = by_shape[shape]
         yield from (numbers[begin : begin + batch_size] for begin in range(0, len(numbers), batch_size))
 
 
@@ -94,7 +98,7 @@ def run_rows(
         batch: dict[str, Any] = batch_of([rows[number] for number in numbers], pad_token_id)
         weight = sum(weight_of(rows[number]) for number in numbers)
         if not weight:  # the mean over no label is nan
-            del batch["labels"]
+            batch = {name: value for name, value in batch.items() if name not in model.labels_of}
         out = model(**batch, keep_cache=False)
         if "loss" in out and out.loss is not None:
             total, count = total + weight * float(out.loss), count + weight

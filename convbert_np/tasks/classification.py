@@ -43,6 +43,7 @@ class Classification(Task):
 
     name = "classification"
     kind = ConvBertForSequenceClassification
+    beside = ("pair",)
     told = "a class, a set of classes or a number for each text or pair of texts: .csv, .tsv or .jsonl"
 
     labels: tuple[str, ...] = option((), "labels beside those in DATA, with commas between two", names_in)

@@ -32,6 +32,15 @@ def read_text(path: str | os.PathLike[str]) -> str:
         raise ValueError(f"{path}, line {line}: is not UTF-8: {error}") from None
 
 
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a JSON file. Raises FileNotFoundError or ValueError naming it."""
+    text = read_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: is not valid JSON: {error}") from None
+
+
 def read_table(path: str | os.PathLike[str], header: bool = True) -> list[Line]:
     """The lines of a file, by its ending.
 

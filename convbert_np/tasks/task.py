@@ -41,6 +41,8 @@ class Task:
     kind: ClassVar[type[ConvBertPreTrainedModel]]
     told: ClassVar[str]
     usual_length: ClassVar[int] = 128
+    beside: ClassVar[tuple[str, ...]] = ()  # what `example` takes beside the text
+    has_labels: ClassVar[bool] = True  # whether its labels have names
 
     labels: tuple[str, ...] = ()
     length: int | None = option(None, "tokens in a row at most", int)
@@ -101,6 +103,8 @@ class Task:
         stored = (getattr(config, "task_specific_params", None) or {}).get(cls.name, {})
         known = {each.name for each in fields(cls)} - set(NOT_STORED)
         task = cls(**{name: value for name, value in stored.items() if name in known})
+        if not cls.has_labels:
+            return task
         return replace(task, labels=tuple(config.id2label[index] for index in range(config.num_labels)))
 
     def within(self, config: ConvBertConfig) -> Self:
