@@ -30,6 +30,7 @@ ROOMS = [
     "metrics",
     "tasks",
     "training",
+    "recipes",
     "verify",
     "learn",
     "cli",
