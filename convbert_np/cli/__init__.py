@@ -21,6 +21,7 @@ from convbert_np.cli.pretrain import add_fill_mask, add_pretrain, run_pretrain
 from convbert_np.cli.selftest import add_selftest
 from convbert_np.cli.tokenizer import add_tokenize, add_train_vocab
 from convbert_np.cli.trace import add_trace, run_trace
+from convbert_np.training.parallel import StoppedElsewhere
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,13 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if is_heavy and (variables := choose_kernels(os.environ, arguments)):
                 restart_with(variables)  # returns only if the system refuses
             return parsed.command(parsed)
+    except StoppedElsewhere:  # the rank that met the error tells it, and its exit code is that of mpirun
+        return OK
     except BrokenPipeError:
         sys.stderr.close()
         return OK
     except KeyboardInterrupt:
         print("convbert-np: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ImportError) as error:
         print(f"convbert-np: error: {str(error).splitlines()[0] if str(error) else type(error).__name__}", file=sys.stderr)
         return MISUSED
     except MemoryError:

@@ -16,8 +16,9 @@ from convbert_np.interface.models import ConvBertForMaskedLM
 from convbert_np.interface.pretraining import ConvBertForPreTraining
 from convbert_np.progress import Progress
 from convbert_np.tokenization import ConvBertTokenizerFast, train_wordpiece, write_vocabulary
-from convbert_np.training.corpus import documents_of, held_out
+from convbert_np.training.corpus import Corpus, documents_of, held_out
 from convbert_np.training.loop import OPTIMIZERS, NotFinite, Settings, run_directory
+from convbert_np.training.parallel import Ranks, alone, mpi_ranks
 from convbert_np.training.pretraining import OBJECTIVES, corpus_of, fill_mask, finished, pretrain
 from convbert_np.training.schedule import SCHEDULES
 from convbert_np.training.sizes import SIZES, config_of_size, size_of
@@ -72,7 +73,7 @@ def add_step_options(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("training")
     group.add_argument("--steps", metavar="N", type=positive, default=10000, help="default: 10000")
     group.add_argument("--batch-size", metavar="N", type=positive, help="rows per step (default: the size's)")
-    group.add_argument("--accumulation", metavar="N", type=positive, default=1, help="parts of a batch (default: 1)")
+    group.add_argument("--accumulation", metavar="N", type=positive, help="parts of a batch (default: one for each process)")
     group.add_argument("--length", metavar="N", type=positive, default=128, help="tokens of a row (default: 128)")
     group.add_argument("--learning-rate", metavar="X", type=float, help="at the peak (default: the size's)")
     group.add_argument("--warmup", metavar="N", type=int, help="steps (default: a hundredth of all, as in the released models)")
@@ -85,31 +86,51 @@ def add_step_options(command: argparse.ArgumentParser) -> None:
     group.add_argument("--held-out", metavar="SHARE", type=share, default=0.02, help="of the documents (default: 0.02)")
     group.add_argument("--evaluate-every", metavar="N", type=positive, default=500, help="steps (default: 500)")
     group.add_argument("--save-every", metavar="N", type=positive, default=200, help="steps (default: 200)")
+    group.add_argument("--mpi", action="store_true", help="share each batch with the other processes that mpirun has started")
     group.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def run_pretrain(parsed: argparse.Namespace) -> int:
     """`pretrain CORPUS... --out DIR`."""
-    settings = settings_of(parsed)
-    documents, held = held_out(list(documents_of(all_lines(parsed.corpus))), parsed.held_out, parsed.seed)
-    directory = run_directory(parsed.out)
-    tokenizer = tokenizer_of(parsed, documents, directory)
-    corpus = corpus_of(documents, tokenizer, parsed.length, not parsed.quiet)
-    checked = corpus_of(held, tokenizer, parsed.length, not parsed.quiet)
-    config = config_of(parsed, corpus.vocab_size)
-    batch_size = parsed.batch_size or size_of(parsed.size).batch_size
-    with Progress("", settings.steps, "steps", show=False if parsed.quiet else None) as progress:
-        model, records = pretrain(
-            corpus, config, settings, objective=parsed.objective, batch_size=batch_size, accumulation=parsed.accumulation,
-            seed=parsed.seed, held_out=checked, directory=directory, progress=progress,
-        )  # fmt: skip
-        if not ends_well(records, progress):
-            return FAILED
+    ranks = mpi_ranks() if parsed.mpi else alone()
+    with ranks.or_abort():
+        parsed.quiet = parsed.quiet or ranks.rank > 0
+        corpus, checked, config = prepared(parsed, ranks)
+        with Progress("", parsed.steps, "steps", show=False if parsed.quiet else None) as progress:
+            with ranks.together():
+                model, records = pretrain(
+                    corpus, config, settings_of(parsed), objective=parsed.objective,
+                    batch_size=parsed.batch_size or size_of(parsed.size).batch_size,
+                    accumulation=parsed.accumulation or ranks.size, seed=parsed.seed, held_out=checked, directory=parsed.out,
+                    progress=progress, ranks=ranks,
+                )  # fmt: skip
+            if not ends_well(records, progress):
+                return FAILED
+        with ranks.together():
+            if ranks.rank == 0:
+                write_model(model, Path(parsed.out))
+    return OK
+
+
+def prepared(parsed: argparse.Namespace, ranks: Ranks) -> tuple[Corpus, Corpus, ConvBertConfig]:
+    """Rows to train on, rows to evaluate on, the configuration. Rank 0 makes what the others read: directory and vocabulary."""
+    with ranks.together():
+        settings_of(parsed)  # what is wrong there is said before a vocabulary is trained
+        documents, held = held_out(list(documents_of(all_lines(parsed.corpus))), parsed.held_out, parsed.seed)
+        if ranks.rank == 0:
+            make_tokenizer(parsed, documents, run_directory(parsed.out))
+    with ranks.together():
+        tokenizer = tokenizer_of(parsed, Path(parsed.out))
+        corpus, checked = (corpus_of(texts, tokenizer, parsed.length, not parsed.quiet) for texts in (documents, held))
+        return corpus, checked, config_of(parsed, corpus.vocab_size)
+
+
+def write_model(model: Any, directory: Path) -> None:
+    """Write the trained model and its curves, and say so."""
     finished(model).save_pretrained(directory)
     log = read_log(directory)
-    print(f"{told(log[-1])}\nwritten: {directory}, {model.num_parameters():,} parameters, {len(corpus.rows):,} rows seen")
+    print(f"{told(log[-1])}\nwritten: {directory}, {model.num_parameters():,} parameters")
     draw(log, directory)
-    return OK
 
 
 def ends_well(records: Iterable[dict[str, Any]], progress: Progress) -> bool:
@@ -135,17 +156,25 @@ def settings_of(parsed: argparse.Namespace) -> Settings:
     )  # fmt: skip
 
 
-def tokenizer_of(parsed: argparse.Namespace, documents: list[str], directory: Path) -> ConvBertTokenizerFast:
-    """The tokenizer of the vocabulary given, or of the one that the run has made or makes now."""
-    path = Path(parsed.vocab) if parsed.vocab else directory / "vocab.txt"
-    if not parsed.vocab and not path.is_file():
+def make_tokenizer(parsed: argparse.Namespace, documents: list[str], directory: Path) -> None:
+    """Train a vocabulary, unless one is given or the run has made it already, and put the tokenizer into the run's directory."""
+    if not parsed.vocab and not vocabulary_of(parsed, directory).is_file():
         tokens = train_wordpiece(
             documents, parsed.vocab_size, do_lower_case=not parsed.cased, progress=not parsed.quiet,
         )  # fmt: skip
-        write_vocabulary(tokens, path)
-    tokenizer = ConvBertTokenizerFast(str(path), do_lower_case=not parsed.cased, model_max_length=parsed.length)
-    tokenizer.save_pretrained(directory)
-    return tokenizer
+        write_vocabulary(tokens, vocabulary_of(parsed, directory))
+    tokenizer_of(parsed, directory).save_pretrained(directory)
+
+
+def vocabulary_of(parsed: argparse.Namespace, directory: Path) -> Path:
+    """The file of the vocabulary: the one that is given, or the run's own."""
+    return Path(parsed.vocab) if parsed.vocab else directory / "vocab.txt"
+
+
+def tokenizer_of(parsed: argparse.Namespace, directory: Path) -> ConvBertTokenizerFast:
+    """The tokenizer of the run's vocabulary."""
+    path = str(vocabulary_of(parsed, directory))
+    return ConvBertTokenizerFast(path, do_lower_case=not parsed.cased, model_max_length=parsed.length)
 
 
 def config_of(parsed: argparse.Namespace, vocab_size: int) -> ConvBertConfig:

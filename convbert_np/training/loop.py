@@ -16,6 +16,7 @@ from convbert_np.training.optimizer import (
     BERT,
     PYTORCH,
     AdamW,
+    Moments,
     accumulate,
     adamw,
     clip_coefficient,
@@ -23,6 +24,7 @@ from convbert_np.training.optimizer import (
     layerwise_factors,
     new_moments,
 )
+from convbert_np.training.parallel import Ranks
 from convbert_np.training.schedule import SCHEDULES
 from convbert_np.training.state import State, append_log, begin_log, load_state, save_state
 from convbert_np.tree import flatten
@@ -76,6 +78,10 @@ class Settings:
         """The schedule's factor of the learning rate after `step` steps."""
         return SCHEDULES[self.schedule](step, self.steps, self.warmup_steps)
 
+    def is_due(self, every: int, done: int) -> bool:
+        """Whether what is to be done `every` so many steps, and at the end, is to be done after `done` of them."""
+        return done == self.steps or done % every == 0
+
     def adamw(self) -> AdamW:
         """The constants of the optimizer."""
         return OPTIMIZERS[self.optimizer]._replace(weight_decay=self.weight_decay)
@@ -100,6 +106,7 @@ def train(
     evaluate: Callable[[ConvBertPreTrainedModel], Mapping[str, float]] | None = None,
     about: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[Record]:
     """Train a model in place, step by step; yields what there is to tell of each step.
 
@@ -112,46 +119,79 @@ def train(
     evaluate   metrics of the model, after every `evaluate_every` steps and at the end
     about      whatever else a resumed run must have in common with the one that was begun, as JSON can hold it
     progress   a bar to be advanced
+    ranks      the processes that share each batch (see parallel.py), of which rank 0 evaluates and writes; None: this one alone
 
     A record holds step (the number of steps done), loss and every other loss of the model, lr, norm (of the gradients, before
     clipping), seconds and, under "evaluation", the metrics. Raises NotFinite as soon as a loss or gradient is not finite: before
     that step changes anything. Raises ValueError, naming the setting, if `directory` holds a run with other settings.
     """
     params = model.named_parameters()
-    recorded = asdict(settings) | dict(about or {})
-    state = None if directory is None else load_state(directory, params, recorded)
-    params, moments, done = state or State(params, new_moments(params), 0)
-    factors = layerwise_factors(params, settings.layerwise_decay, model.config.num_hidden_layers)
+    ranks = ranks or Ranks()
+    recorded = asdict(settings) | dict(about or {}) | ({"ranks": ranks.size} if ranks.size > 1 else {})
+    with ranks.together():
+        state = None if directory is None else load_state(directory, params, recorded)
+        params, moments, done = state or State(params, new_moments(params), 0)
+        factors = layerwise_factors(params, settings.layerwise_decay, model.config.num_hidden_layers)
+    ranks.check_same(recorded | {"step": done})
+    ranks.check_parameters(params)
+    if ranks.rank > 0:
+        directory = evaluate = progress = None
+    with ranks.together():
+        begin(directory, progress, done)
+    for step in range(done, settings.steps):
+        begun = time.monotonic()
+        with ranks.together():
+            grads, losses = gradients(model, ranks.mine(parts_of(step)), step, settings.recompute)
+        grads, losses = ranks.sum(grads, losses)
+        with ranks.together():
+            record: Record = {"step": step + 1, **losses, **update(params, grads, moments, step, settings, factors)}
+            del grads  # before the next step makes its own
+            record["seconds"] = round(time.monotonic() - begun, 4)
+            if evaluate is not None and settings.is_due(settings.evaluate_every, step + 1):
+                record["evaluation"] = dict(evaluate(model))
+        if settings.is_due(settings.save_every, step + 1):
+            ranks.check_parameters(params)
+        with ranks.together():
+            if directory is not None:
+                append_log(directory, record)
+                if settings.is_due(settings.save_every, step + 1):
+                    save_state(directory, State(params, moments, step + 1), recorded)
+            if progress is not None:
+                progress.title = f"loss {record['loss']:.4f}"
+                progress.advance()
+        yield record
+
+
+def begin(directory: str | os.PathLike[str] | None, progress: Progress | None, done: int) -> None:
+    """Make log and bar ready to go on after `done` steps."""
     if directory is not None:
         begin_log(directory, done)
     if progress is not None:
         progress.begin_at(done)
-    for step in range(done, settings.steps):
-        begun = time.monotonic()
-        grads, losses = gradients(model, parts_of(step), step, settings.recompute)
-        norm = global_norm(grads)
-        lr = settings.learning_rate * settings.factor(step)
-        scale = clip_coefficient(norm, settings.max_norm)
-        adamw(params, grads, moments, step + 1, lr, settings.adamw(), lr_factors=factors, scale=scale)
-        del grads  # before the next step makes its own
-        record: Record = {"step": step + 1, **losses, "lr": lr, "norm": norm, "seconds": round(time.monotonic() - begun, 4)}
-        last = step + 1 == settings.steps
-        if evaluate is not None and (last or (step + 1) % settings.evaluate_every == 0):
-            record["evaluation"] = dict(evaluate(model))
-        if directory is not None:
-            append_log(directory, record)
-            if last or (step + 1) % settings.save_every == 0:
-                save_state(directory, State(params, moments, step + 1), recorded)
-        if progress is not None:
-            progress.title = f"loss {record['loss']:.4f}"
-            progress.advance()
-        yield record
+
+
+def update(
+    params: Mapping[str, Any],
+    grads: Mapping[str, Any],
+    moments: Moments,
+    step: int,
+    settings: Settings,
+    factors: Mapping[str, float],
+) -> dict[str, float]:
+    """Take the step, in place; the learning rate, and the norm that the gradients had before clipping."""
+    norm, lr = global_norm(grads), settings.learning_rate * settings.factor(step)
+    scale = clip_coefficient(norm, settings.max_norm)
+    adamw(params, grads, moments, step + 1, lr, settings.adamw(), lr_factors=factors, scale=scale)
+    return {"lr": lr, "norm": norm}
 
 
 def gradients(
     model: ConvBertPreTrainedModel, parts: Iterable[Part], step: int = 0, recompute: bool = False
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """The gradients of a batch, and its losses by name, from the weighted sums over its parts. Raises NotFinite."""
+    """The gradients of a batch, and its losses by name, from the weighted sums over its parts.
+
+    Raises NotFinite, and ValueError if there is no part.
+    """
     keep = "recompute" if recompute else "backward"
     total: dict[str, Any] = {}
     losses: dict[str, float] = {}
@@ -167,6 +207,8 @@ def gradients(
         if wrong is not None:
             raise NotFinite("gradient", step + 1, part.inputs, wrong)
         total = grads if part.weight == 1 and not total else accumulate(total, grads, part.weight)
+    if not losses:
+        raise ValueError(f"parts: there are none for step {step + 1}; a batch needs at least as many as there are ranks")
     return total, losses
 
 

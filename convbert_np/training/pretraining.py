@@ -16,6 +16,7 @@ from convbert_np.tokenization import ConvBertTokenizerFast
 from convbert_np.training.corpus import Corpus, pack, parts_of_step
 from convbert_np.training.loop import Record, Settings, train
 from convbert_np.training.masking import BERT_MASKING, GENERATOR_MASKING, IGNORED, Masking
+from convbert_np.training.parallel import Ranks
 
 OBJECTIVES: dict[str, tuple[type[ConvBertPreTrainedModel], Masking]] = {
     "mlm": (ConvBertForMaskedPositions, BERT_MASKING),
@@ -53,6 +54,7 @@ def pretrain(
     directory: str | os.PathLike[str] | None = None,
     dtype: Any = np.float32,
     progress: Progress | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[ConvBertPreTrainedModel, Iterator[Record]]:
     """A fresh model and the steps of its pre-training: iterate over them to train it.
 
@@ -64,6 +66,7 @@ def pretrain(
     seed          of the parameters, the order, the masks and the dropout
     held_out      rows for `evaluate`, every settings.evaluate_every steps
     directory     see `train`: a run that was killed goes on
+    ranks         processes that share the parts of each batch, see parallel.py; there must be a part for each
 
     Raises ValueError naming the argument.
     """
@@ -71,6 +74,8 @@ def pretrain(
         raise ValueError(f"objective: must be one of {', '.join(OBJECTIVES)}, got {objective!r}")
     if not 1 <= accumulation <= batch_size:
         raise ValueError(f"accumulation: must be between 1 and batch_size {batch_size}, got {accumulation}")
+    if ranks is not None and accumulation < ranks.size:
+        raise ValueError(f"accumulation: must be at least {ranks.size}, a part of the batch for each rank, got {accumulation}")
     if config.vocab_size < corpus.vocab_size or config.max_position_embeddings < corpus.rows.shape[1]:
         raise ValueError(
             f"config: vocab_size {config.vocab_size} and max_position_embeddings {config.max_position_embeddings} are too small "
@@ -88,7 +93,7 @@ def pretrain(
         return evaluate(current, held_out, batch_size) if held_out is not None else {}
 
     check = None if held_out is None else evaluate_now
-    return model, train(model, parts_of, settings, directory, evaluate=check, about=about, progress=progress)
+    return model, train(model, parts_of, settings, directory, evaluate=check, about=about, progress=progress, ranks=ranks)
 
 
 def evaluate(model: ConvBertPreTrainedModel, corpus: Corpus | None, batch_size: int = 32) -> dict[str, float]:
