@@ -34,8 +34,8 @@ def test_csv_with_bom_quotes_newlines_and_blank_lines(tmp_path):
 
 
 def test_tsv_has_no_quotes(tmp_path):
-    found = Classification().read(written(tmp_path, "a.tsv", 'text\ttext_pair\tlabel\nsay "hi\tthe "end"\t1\n'))
-    assert texts(found) == [('say "hi', 'the "end"', "1")]
+    found = Classification().read(written(tmp_path, "a.tsv", 'text\ttext_pair\tlabel\n"hi" I said\t"the end\t1\n'))
+    assert texts(found) == [('"hi" I said', '"the end', "1")]
 
 
 def test_json_lines(tmp_path):

@@ -13,6 +13,8 @@ import pytest
 
 import convbert_np as cb
 from convbert_np import cli
+from convbert_np.cli import parser
+from convbert_np.cli.finetune import config_of, settings_of, tokenizer_of
 from convbert_np.data import TINY
 from convbert_np.interface.pretraining import ConvBertForPreTraining
 from convbert_np.tasks import Answer, Choice, Classification, Question, Questions, Sentence, Text, Tokens
@@ -194,6 +196,27 @@ def test_a_prediction_does_not_depend_on_what_is_beside_it(tmp_path):
         assert predictor([example])[0]["scores"] == pytest.approx(prediction["scores"], rel=1e-10)
 
 
+def test_answers_that_are_nowhere_are_not_learnt_from_but_predicted():
+    good, lost = Question("1", "a", "the his", (Answer("his", 4),)), Question("2", "a", "the his", (Answer("x", -1),))
+    task = Questions(length=16)
+    ready = prepare(task, [good, lost], CONFIG, [good, lost], TOKENIZER)
+    assert [row.example for row in ready.rows] == [0] and len(ready.held_rows) == 2
+    model, _ = finetune(task, ready, CONFIG, SETTINGS, dtype=np.float64)
+    alone = prepare(task, [good], CONFIG, [good], TOKENIZER)
+    found, expected = (evaluate(model, each.task, each.held, each.held_rows, 0) for each in (ready, alone))
+    assert found["mean_loss"] == pytest.approx(expected["mean_loss"], rel=1e-12)
+    assert set(evaluate(model, task, [lost], [ready.held_rows[1]._replace(example=0)], 0)) == {"exact_match", "f1"}
+    with pytest.raises(ValueError, match="data: holds no token to train on"):
+        prepare(task, [lost], CONFIG, None, TOKENIZER)
+
+
+def test_rows_know_their_examples_beyond_a_thousand():
+    examples = [Text(OTHERS[n % 7], None, "ab"[n % 2]) for n in range(2100)]
+    ready = prepare("classification", examples, CONFIG, None, TOKENIZER)
+    assert [row.example for row in ready.rows] == list(range(2100))
+    assert [row.inputs["labels"] for row in ready.rows] == [n % 2 for n in range(2100)]
+
+
 def test_groups_are_not_split():
     class Grouped(Classification):
         def group(self, example):
@@ -260,8 +283,32 @@ def test_what_does_not_fit(tmp_path):
     small = cb.ConvBertConfig.from_dict(CONFIG.to_dict(), vocab_size=50)
     with pytest.raises(ValueError, match=f"tokenizer: has ids up to {len(TOKENIZER) - 1}, the model's vocab_size is 50"):
         finetune("classification", reviews(), small, SETTINGS, tokenizer=TOKENIZER)
+    words = Sentence((POSITIVE,), ("O",))
+    with pytest.raises(ValueError, match="there: the label 'B-X' is none of those to learn: O"):
+        prepare("tokens", [words], CONFIG, [Sentence((POSITIVE,), ("B-X",), "there")], TOKENIZER)
     with pytest.raises(ValueError, match="an example: the label 'new' is none of those to learn: neg, pos"):
         finetune("classification", reviews(), CONFIG, SETTINGS, tokenizer=TOKENIZER, evaluation=[Text("x", None, "new")])
+
+
+def test_a_body_that_does_not_fit_is_not_taken_for_a_head(tmp_path):
+    TOKENIZER.save_pretrained(tmp_path)
+    cb.ConvBertForMaskedLM(CONFIG).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 44}))
+    with pytest.raises(ValueError, match=r"model: .* has other shapes than its configuration says: convbert\.encoder"):
+        finetune("classification", reviews(), tmp_path, SETTINGS)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 2}))
+    with pytest.warns(UserWarning, match="lacks convbert.encoder.layer.1"):
+        finetune("classification", reviews(), tmp_path, SETTINGS)
+
+
+def test_a_model_without_its_head_does_not_predict(tmp_path):
+    TOKENIZER.save_pretrained(tmp_path)
+    cb.ConvBertForMaskedLM(CONFIG).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": ["ConvBertForSequenceClassification"]}))
+    with pytest.raises(ValueError, match=r"model: .* lacks classifier\.dense\.weight, .*: it was not fine-tuned"):
+        Predictor.from_pretrained(tmp_path)
 
 
 def test_a_run_with_other_data_or_another_start_is_not_resumed(tmp_path):
@@ -310,6 +357,7 @@ def test_from_a_table_to_predictions(table, start, tmp_path, capsys):
     assert code == 0, error
     assert "held out: mean loss" in told and "270 rows to train on, 30 examples to evaluate on, 2 labels: neg, pos" in told
     log = read_log(out)
+    assert log[12]["lr"] == pytest.approx(0.005 * (1 - 12 / 135) * 12 / 13)  # a tenth of the steps are warm-up
     assert len(log) == 135 and log[-1]["evaluation"]["accuracy"] > 0.95
     assert {"checkpoint.safetensors", "config.json", "log.jsonl", "model.safetensors", "vocab.txt"} <= {
         p.name for p in out.iterdir()
@@ -415,6 +463,24 @@ def test_killed_at_random_points_it_ends_with_the_same_parameters(table, start, 
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
     logs = [[{k: v for k, v in record.items() if k != "seconds"} for record in read_log(out)] for out in (whole, killed)]
     assert logs[0] == logs[1] and len(logs[0]) == 60 and "evaluation" in logs[0][9]
+
+
+def test_the_defaults_are_those_of_the_original(table, start, tmp_path):
+    """Rates by the sizes, decayed by layer where there is something to keep."""
+
+    def settings(*more):
+        parsed = parser().parse_args(["finetune", "classification", str(table), "--out", "x", "--quiet", *map(str, more)])
+        tokenizer = tokenizer_of(parsed)
+        config = config_of(parsed, tokenizer) if parsed.from_scratch else parsed.model
+        return settings_of(parsed, prepare("classification", table, config, 0.1, tokenizer))
+
+    found = settings("--model", start)
+    assert (found.learning_rate, found.layerwise_decay, found.optimizer, found.schedule) == (3e-4, 0.8, "bert", "bert")
+    assert (found.steps, found.warmup_steps, found.weight_decay, found.evaluate_every) == (25, 2, 0.01, 8)  # 270 rows
+    found = settings("--from-scratch", "--model", start)
+    assert (found.learning_rate, found.layerwise_decay) == (3e-4, 1.0)
+    found = settings("--from-scratch", "--vocab", TINY, "--size", "base", "--steps", 7)
+    assert (found.learning_rate, found.steps, found.warmup_steps) == (1e-4, 7, 0)
 
 
 def test_from_scratch(table, start, tmp_path, capsys, monkeypatch):

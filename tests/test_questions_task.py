@@ -10,7 +10,7 @@ from convbert_np.config import ConvBertConfig
 from convbert_np.data import TINY
 from convbert_np.tasks import Answer, Question, Questions, task_of
 from convbert_np.tasks.batches import NOWHERE
-from convbert_np.tasks.questions import answer_span, best_spans
+from convbert_np.tasks.questions import answer_span, best_spans, within
 from convbert_np.tasks.squad import located
 
 TOKENIZER = ConvBertTokenizerFast.from_pretrained(TINY)
@@ -170,6 +170,19 @@ def test_an_answer_is_labelled_where_it_stands(seed):
             assert start == end == 0
     assert seen == set(offsets)
     assert covered or len(tokens) > 8
+
+
+def test_an_answer_is_the_tokens_that_share_a_character_with_it():
+    context = "his (our) you,now"
+    offsets = TOKENIZER(context, return_offsets_mapping=True, add_special_tokens=False)["offset_mapping"]
+    for text, tokens in (("our", ["our"]), ("ur)", ["our", ")"]), ("(our) ", ["(", "our", ")"]), ("you", ["you"]), (",", [","])):
+        start, end = answer_span(Question("q", "", context, (Answer(text, context.index(text)),)), offsets)
+        assert [context[slice(*offsets[n])] for n in range(start, end + 1)] == tokens
+
+
+def test_an_answer_is_in_a_window_whole_or_not_at_all():
+    assert within((4, 6), 4, 7, 10) == (10, 12) and within((4, 6), 0, 7, 10) == (14, 16)
+    assert within((4, 6), 5, 9, 10) == (0, 0) == within((4, 6), 0, 6, 10)
 
 
 def test_a_question_is_cut_and_an_answer_may_be_nowhere():

@@ -210,9 +210,9 @@ def evaluate(
     pad_token_id: int,
     batch_size: int = 32,
 ) -> dict[str, float]:
-    """The metrics of the task on labelled examples, and mean_loss, over all labels."""
+    """The metrics of the task on labelled examples, and mean_loss, over all labels, if a row has one."""
     outputs, loss = run_rows(model, rows, pad_token_id, batch_size)
-    return {"mean_loss": loss} | task.score(examples, task.decode(examples, rows, outputs))
+    return ({} if np.isnan(loss) else {"mean_loss": loss}) | task.score(examples, task.decode(examples, rows, outputs))
 
 
 def fingerprint(ready: Prepared) -> str:
