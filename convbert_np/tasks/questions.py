@@ -79,14 +79,27 @@ class Questions(Task):
         A window in which the first answer does not lie whole is labelled as if there were none; an answer that is nowhere in the
         context gives no label. `places` are (the position of the window's first token, the (start, end) of each in the context).
         """
-        return [row for number, example in enumerate(examples) for row in self.rows_of(example, number, tokenizer, labelled)]
+        contexts: dict[str, tuple[list[int], list[tuple[int, int]]]] = {}
+        rows: list[Row] = []
+        for number, example in enumerate(examples):
+            if example.context not in contexts:  # about which there are often several questions
+                encoding = tokenizer(example.context, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+                contexts[example.context] = (encoding["input_ids"], encoding["offset_mapping"])
+            rows += self.rows_of(example, number, *contexts[example.context], tokenizer, labelled)
+        return rows
 
-    def rows_of(self, example: Question, number: int, tokenizer: ConvBertTokenizerFast, labelled: bool) -> Iterator[Row]:
-        """The windows of one question."""
-        given: dict[str, Any] = {"add_special_tokens": False, "verbose": False}
-        question = tokenizer(example.question, **given)["input_ids"][: self.question_length]
-        context = tokenizer(example.context, return_offsets_mapping=True, **given)
-        ids, offsets = context["input_ids"], context["offset_mapping"]
+    def rows_of(
+        self,
+        example: Question,
+        number: int,
+        ids: list[int],
+        offsets: list[tuple[int, int]],
+        tokenizer: ConvBertTokenizerFast,
+        labelled: bool,
+    ) -> Iterator[Row]:
+        """The windows of one question over the ids of its context."""
+        encoding = tokenizer(example.question, add_special_tokens=False, verbose=False)
+        question = encoding["input_ids"][: self.question_length]
         span = answer_span(example, offsets) if labelled else None
         first = len(question) + 2
         for start, end in windows(len(ids), (self.length or self.usual_length) - first - 1, self.stride):
@@ -186,5 +199,7 @@ def best_spans(start: np.ndarray, end: np.ndarray, number: int, most: int) -> li
     for extra in range(most):
         scores[extra, : size - extra] = start[: size - extra] + end[extra:]
     flat = scores.reshape(-1)
-    kept = np.argsort(-flat, kind="stable")[:number]
-    return [Span(float(flat[k]), int(k % size), int(k % size + k // size)) for k in kept if flat[k] > -np.inf]
+    least = np.partition(flat, -number)[-number] if number < flat.size else -np.inf
+    good = np.flatnonzero((flat >= least) & (flat > -np.inf))  # to be sorted are a few
+    kept = good[np.argsort(-flat[good], kind="stable")][:number]
+    return [Span(float(flat[k]), int(k % size), int(k % size + k // size)) for k in kept]
