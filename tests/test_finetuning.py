@@ -13,6 +13,7 @@ import pytest
 
 import convbert_np as cb
 from convbert_np import cli
+from convbert_np.checkpoints.tf_writer import save_tf1
 from convbert_np.cli import parser
 from convbert_np.cli.finetune import config_of, settings_of, tokenizer_of
 from convbert_np.data import TINY
@@ -254,6 +255,24 @@ def test_any_pre_trained_directory(kind, tmp_path):
         body = cb.ConvBertModel.from_pretrained(tmp_path, output_loading_info=True)[0].named_parameters()
         assert all(np.array_equal(own[f"convbert.{name}"], value) for name, value in body.items())
     assert model.config.id2label == {0: "neg", 1: "pos"} and model.config.problem_type == "single_label_classification"
+
+
+@pytest.mark.parametrize("form", ["torch", "npz", "file", "bundle", "bundle without a configuration"])
+def test_any_format(form, tmp_path):
+    start = cb.ConvBertModel(CONFIG, seed=3)
+    path = tmp_path
+    if form.startswith("bundle"):
+        path = tmp_path / "model.ckpt"
+        save_tf1(start, path)
+    else:
+        start.save_pretrained(tmp_path, format="torch" if form == "file" else form)
+        path = tmp_path / "pytorch_model.bin" if form == "file" else tmp_path
+    if form.endswith("configuration"):
+        (tmp_path / "config.json").unlink()
+    model, _ = finetune("classification", reviews(), path, SETTINGS, tokenizer=TOKENIZER)
+    own = model.named_parameters()
+    assert all(np.array_equal(own[f"convbert.{name}"], value) for name, value in start.named_parameters().items())
+    assert model.config.hidden_size == 32 and model.config.num_labels == 2
 
 
 def test_a_fine_tuned_model_is_fine_tuned_again(tmp_path):

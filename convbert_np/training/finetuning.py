@@ -165,9 +165,10 @@ def tokenized(
 
 def config_in(model: str | os.PathLike[str]) -> ConvBertConfig:
     """The configuration of a pre-trained model, in whatever form it comes."""
-    if Path(model).is_dir() or not Path(f"{model}.index").is_file():
-        return ConvBertConfig.from_pretrained(model)
-    return load_pretrained(ConvBertModel, model)[0].config
+    is_here = Path(model).exists() or Path(f"{model}.index").is_file()
+    if is_here and not (Path(model) / "config.json").is_file():  # the file of the weights, or a TensorFlow 1 bundle
+        return load_pretrained(ConvBertModel, model)[0].config
+    return ConvBertConfig.from_pretrained(model)
 
 
 def with_head(task: Task, start: Start, tokenizer: ConvBertTokenizerFast, seed: int, dtype: Any) -> ConvBertPreTrainedModel:
