@@ -42,6 +42,9 @@ def test_json_lines(tmp_path):
     lines = [{"text": "a", "label": "x", "more": [1]}, {"text": "b", "label": 3}, {"text": "c", "label": None}]
     found = Classification().read(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, lines)) + "\n\n"))
     assert texts(found) == [("a", None, "x"), ("b", None, 3), ("c", None, None)]
+    assert texts(Classification().read(written(tmp_path, "a.json", "\n".join(map(json.dumps, lines))))) == texts(found)
+    listed = Classification().read(written(tmp_path, "a.json", "\n " + json.dumps(lines, indent=1)))
+    assert texts(listed) == texts(found) and listed[1].place.endswith("a.json, item 2")
 
 
 def test_without_a_header_columns_are_numbers(tmp_path):
@@ -63,6 +66,8 @@ def test_without_a_header_columns_are_numbers(tmp_path):
         ("a.jsonl", '{"text": "a", "label": 1}\n{"text": \n', "line 2: is not valid JSON"),
         ("a.jsonl", "[1]\n", "line 1: must hold a JSON object, holds a list"),
         ("a.jsonl", '{"text": 5, "label": 1}\n', "line 1: text must be text, is 5"),
+        ("a.json", '[{"text": "a", "label": 1}, 2]', "item 2: must hold a JSON object, holds a int"),
+        ("a.json", "[", "is not valid JSON"),
         ("a.xlsx", "", "must end in .csv, .tsv, .jsonl"),
     ],
 )
@@ -93,6 +98,9 @@ def test_without_labels_where_none_are_asked_for(tmp_path):
     ("labels", "problem", "names"),
     [
         (["b", "a", "b"], "single_label_classification", ("a", "b")),
+        (["--5", "4"], "single_label_classification", ("--5", "4")),
+        (["10", "9", "-2"], "single_label_classification", ("-2", "9", "10")),
+        (["²", "1"], "single_label_classification", ("1", "²")),
         (["10", "9", "2"], "single_label_classification", ("2", "9", "10")),
         ([10, 9, 2.0], "single_label_classification", ("10", "2.0", "9")),
         (["1.5", "2"], "regression", ()),

@@ -16,7 +16,7 @@ from convbert_np.cli.codes import INTERRUPTED, MISUSED, OK
 from convbert_np.cli.doctor import add_doctor
 from convbert_np.cli.finetune import add_finetune, run_finetune
 from convbert_np.cli.kernels import choose_kernels, restart_with
-from convbert_np.cli.predict import add_predict
+from convbert_np.cli.predict import add_predict, run_predict
 from convbert_np.cli.pretrain import add_fill_mask, add_pretrain, run_pretrain
 from convbert_np.cli.selftest import add_selftest
 from convbert_np.cli.tokenizer import add_tokenize, add_train_vocab
@@ -33,8 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.showwarning = lambda message, *rest, **more: print(f"convbert-np: warning: {message}", file=sys.stderr)
-            trains = parsed.command in (run_pretrain, run_finetune)
-            is_heavy = trains or (parsed.command is run_trace and parsed.model is not None)
+            takes_long = parsed.command in (run_pretrain, run_finetune, run_predict)
+            is_heavy = takes_long or (parsed.command is run_trace and parsed.model is not None)
             if is_heavy and (variables := choose_kernels(os.environ, arguments)):
                 restart_with(variables)  # returns only if the system refuses
             return parsed.command(parsed)

@@ -47,8 +47,8 @@ def add_task_options(command: argparse.ArgumentParser, kind: type[Task]) -> None
     for name, (default, help_text, what) in options_of(kind).items():
         dashed, target = name.replace("_", "-"), f"task_{name}"
         if what is bool:
-            switch, shown = (f"--no-{dashed}", f"not: {help_text}") if default else (f"--{dashed}", help_text)
-            group.add_argument(switch, dest=target, action="store_const", const=not default, help=shown)
+            switch = f"--no-{dashed}" if default else f"--{dashed}"
+            group.add_argument(switch, dest=target, action="store_const", const=not default, help=help_text)
             continue
         default = kind.usual_length if name == "length" else default
         shown = f"{help_text} (default: {default})" if default not in (None, ()) else help_text

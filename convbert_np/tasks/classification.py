@@ -50,7 +50,7 @@ class Classification(Task):
     text: str = option("text", "the column of the text")
     pair: str = option("text_pair", "the column of the second text, if there is one")
     label: str = option("label", "the column of the label")
-    header: bool = option(True, "the first line of .csv and .tsv names the columns", bool)
+    header: bool = option(True, "the first line of .csv and .tsv names no columns: they are 1, 2, 3", bool)
     problem: str | None = option(None, "what a label is; without it, what the labels look like", PROBLEM_TYPES)
     separator: str = option("|", "between two labels of a text, in .csv and .tsv")
 

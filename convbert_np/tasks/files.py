@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-JSON_LINES = (".jsonl", ".ndjson")
-ENDINGS = (*DELIMITERS, *JSON_LINES, ".json", ".conll", ".txt")  # of all tasks
+JSON_LINES = (".jsonl", ".ndjson", ".json")
+ENDINGS = (*DELIMITERS, *JSON_LINES, ".conll", ".txt")  # of all tasks
 
 
 class Line(NamedTuple):
@@ -46,7 +46,7 @@ def read_table(path: str | os.PathLike[str], header: bool = True) -> list[Line]:
 
     .csv    comma-separated, "quoted" where need be; the first line names the columns
     .tsv    tab-separated, without quotes
-    .jsonl  a JSON object in each line
+    .jsonl  a JSON object in each line; .json, too, or a list of such objects
 
     Without `header` the columns are called "1", "2", ... Empty lines are passed over. Raises ValueError naming file and line.
     """
@@ -61,7 +61,10 @@ def read_table(path: str | os.PathLike[str], header: bool = True) -> list[Line]:
 
 
 def json_lines(path: str | os.PathLike[str], text: str) -> Iterator[Line]:
-    """The objects of a .jsonl file."""
+    """The objects of a .jsonl file, or of a list in a .json file."""
+    if Path(path).suffix.lower() == ".json" and text.lstrip().startswith("["):
+        yield from (json_line(f"{path}, item {number}", cells) for number, cells in enumerate(read_json(path), 1))
+        return
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -70,9 +73,14 @@ def json_lines(path: str | os.PathLike[str], text: str) -> Iterator[Line]:
             cells = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{place}: is not valid JSON: {error}") from None
-        if not isinstance(cells, dict):
-            raise ValueError(f"{place}: must hold a JSON object, holds a {type(cells).__name__}")
-        yield Line(place, cells)
+        yield json_line(place, cells)
+
+
+def json_line(place: str, cells: Any) -> Line:
+    """The line of a JSON object. Raises ValueError for any other value."""
+    if not isinstance(cells, dict):
+        raise ValueError(f"{place}: must hold a JSON object, holds a {type(cells).__name__}")
+    return Line(place, cells)
 
 
 def separated_lines(path: str | os.PathLike[str], text: str, delimiter: str, header: bool) -> Iterator[Line]:

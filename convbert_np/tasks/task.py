@@ -1,6 +1,7 @@
 """What a task must be able to do, and what all of them share."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
@@ -16,7 +17,8 @@ NOT_STORED = ("labels",)  # they are the configuration's id2label
 def option(default: Any, told: str, kind: Any = str) -> Any:
     """A field that the command line offers as an option: its default, what it is, and its type.
 
-    The type is a function from text, bool for a switch, or a tuple of the texts that are allowed.
+    The type is a function from text, bool for a switch (of which it is told what it switches to), or a tuple of the texts that
+    are allowed.
     """
     return field(default=default, metadata={"told": told, "kind": kind})
 
@@ -132,5 +134,5 @@ def known_label(label: str, labels: Mapping[str, int], place: str) -> int:
 
 def in_order(labels: set[str]) -> tuple[str, ...]:
     """Labels in the order of their numbers: by value if all are whole numbers, else by the alphabet."""
-    whole = all(label.lstrip("-").isdecimal() for label in labels)
+    whole = all(re.fullmatch(r"-?[0-9]{1,18}", label) for label in labels)
     return tuple(sorted(labels, key=int if whole else None))  # type: ignore[arg-type]
