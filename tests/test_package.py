@@ -30,10 +30,10 @@ ROOMS = [
     "metrics",
     "tasks",
     "training",
-    "recipes",
     "verify",
     "learn",
     "cli",
+    "recipes",
 ]
 
 
