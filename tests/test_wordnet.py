@@ -101,14 +101,14 @@ def test_the_command(model, tmp_path, capsys):
     package, out = tmp_path / "wordnet.deb", tmp_path / "out"
     deb(package, {wordnet.NOUNS: "\n".join(made_up()).encode()})
     arguments = [str(package), "--model", str(model), "--out", str(out), "--train", "150", "--quiet", "--seeds", "2"]
-    arguments += ["--epochs", "30", "--rate", "0.005", "--random-rate", "0.005"]
+    arguments += ["--epochs", "14", "--rate", "0.005", "--random-rate", "0.005"]
     assert wordnet.main(arguments) == 0
     told = capsys.readouterr().out
     written = (out / "table.md").read_text()
     assert told.endswith(written) and "150 of " in told
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in written.splitlines()[2:]}
     assert [name.split(",")[0] for name in rows] == ["naive Bayes", "naive Bayes", "random weights", "fine-tuned"]
-    assert all(float(cells[1]) > 0.9 for cells in rows.values()), written  # one in three would be chance
+    assert all(float(cells[1]) > (0.9 if "Bayes" in name else 0.6) for name, cells in rows.items()), written  # chance: a third
     logs = {path.parent.name: json.loads(path.read_text().splitlines()[-1]) for path in out.glob("*/log.jsonl")}
     assert sorted(logs) == ["fine-tuned-0", "fine-tuned-1", "random-weights-0", "random-weights-1"]
     assert len({log["loss"] for log in logs.values()}) == 4
