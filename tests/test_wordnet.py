@@ -121,3 +121,5 @@ def test_another_package_is_refused(tmp_path):
     deb(tmp_path / "other.deb", {"usr/share/doc/readme": b"text"})
     with pytest.raises(ValueError, match=r"package: .*other\.deb has no usr/share/wordnet/data\.noun"):
         wordnet.main([str(tmp_path / "other.deb"), "--out", str(tmp_path / "out")])
+    with pytest.raises(ValueError, match="seeds: must be at least 1, got 0"):
+        wordnet.main([str(tmp_path / "other.deb"), "--out", str(tmp_path / "out"), "--seeds", "0"])

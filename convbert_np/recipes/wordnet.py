@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from convbert_np.cli.codes import positive
 from convbert_np.data import TINY
 from convbert_np.files import write_text
 from convbert_np.metrics.classification import accuracy, as_sets, macro_f1
@@ -155,6 +154,9 @@ def table(scores: Mapping[str, Sequence[Score]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parsed = parser().parse_args(arguments)
+    for name in ("seeds", "train"):
+        if getattr(parsed, name) < 1:
+            raise ValueError(f"{name}: must be at least 1, got {getattr(parsed, name)}")
     directory = run_directory(parsed.out)
     splits = split_of(definitions_in(parsed.package))
     held = splits.development if parsed.development else splits.test
@@ -176,8 +178,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("package", metavar="PACKAGE.deb", help="Debian's wordnet-base")
     command.add_argument("--out", metavar="DIR", required=True, help="where the runs and the table go")
     command.add_argument("--model", metavar="DIR", default=str(TINY), help="a pre-trained model (default: that of the package)")
-    command.add_argument("--seeds", metavar="N", type=positive, default=3, help="runs of each model (default: 3)")
-    command.add_argument("--train", metavar="N", type=positive, default=10000, help="definitions to learn from (default: 10000)")
+    command.add_argument("--seeds", metavar="N", type=int, default=3, help="runs of each model (default: 3)")
+    command.add_argument("--train", metavar="N", type=int, default=10000, help="definitions to learn from (default: 10000)")
     command.add_argument("--epochs", metavar="X", type=float, default=3, help="passes through them (default: 3)")
     command.add_argument("--rate", metavar="X", type=float, default=RATE, help=f"learning rate of fine-tuning (default: {RATE})")
     command.add_argument(
