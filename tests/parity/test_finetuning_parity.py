@@ -8,7 +8,7 @@ import pytest
 import convbert_np as cb
 from convbert_np.data import TINY
 from convbert_np.metrics.answers import answer_scores, exact_match, normalized, word_f1
-from convbert_np.tasks import Answer, Choice, Question, Sentence, Text
+from convbert_np.tasks import Answer, Choice, Question, Questions, Sentence, Text, Tokens
 from convbert_np.tasks.batches import batch_of
 from convbert_np.tasks.predictor import Predictor, tokenized
 from convbert_np.training.finetuning import finetune
@@ -54,6 +54,57 @@ def test_transformers_loads_a_fine_tuned_model_and_gives_the_same_outputs(name, 
     own = transformers.AutoTokenizer.from_pretrained(tmp_path)
     text = "The cats, sat: his MOONLIGHT"
     assert own(text)["input_ids"] == predictor.tokenizer(text)["input_ids"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_windows_and_labels_are_those_of_overflowing_tokens(seed):
+    """The way of the reference's examples: windows by the tokenizer, positions searched for by their offsets."""
+    import transformers
+
+    rng = np.random.default_rng(seed)
+    theirs = transformers.ConvBertTokenizerFast(str(TINY / "vocab.txt"))
+    words = rng.choice(["the", "cats", "moonlight,", "his", "(our)", "É", "you"], int(rng.integers(1, 70))).tolist()
+    first, last = np.sort(rng.integers(0, len(words), 2)).tolist()
+    answer = Answer(" ".join(words[first : last + 1]), len(" ".join(words[:first])) + (first > 0))
+    question = Question("1", "who sat there?", " ".join(words), (answer,))
+    task = Questions(length=int(rng.integers(20, 40)), stride=int(rng.integers(0, 7)))
+    rows = task.rows([question], cb.ConvBertTokenizerFast.from_pretrained(TINY), True)
+    encoding = theirs(
+        question.question, question.context, truncation="only_second", max_length=task.length, stride=task.stride,
+        return_overflowing_tokens=True, return_offsets_mapping=True,
+    )  # fmt: skip
+    assert [row.inputs["input_ids"] for row in rows] == encoding["input_ids"]
+    assert [row.inputs["token_type_ids"] for row in rows] == encoding["token_type_ids"]
+    begin, end = answer.start, answer.start + len(answer.text)
+    for number, row in enumerate(rows):
+        context = [at for at, which in enumerate(encoding.sequence_ids(number)) if which == 1]
+        offsets = encoding["offset_mapping"][number]
+        start = max((at for at in context if offsets[at][0] <= begin), default=None)
+        stop = min((at for at in context if offsets[at][1] >= end), default=None)
+        expected = (0, 0) if start is None or stop is None else (start, stop)
+        assert (row.inputs["start_positions"], row.inputs["end_positions"]) == expected
+
+
+def test_pieces_have_the_labels_of_their_words():
+    """The way of the reference's examples: by word_ids."""
+    import transformers
+
+    rng = np.random.default_rng(0)
+    theirs = transformers.ConvBertTokenizerFast(str(TINY / "vocab.txt"))
+    ours = cb.ConvBertTokenizerFast.from_pretrained(TINY)
+    for _ in range(50):
+        words = rng.choice(
+            ["the", "cats", "moonlight", "his", "\u200b", "(our)", "É", "you're"], int(rng.integers(1, 20))
+        ).tolist()
+        tags = rng.choice(["O", "B-X", "I-X"], len(words)).tolist()
+        task = Tokens(labels=("O", "B-X", "I-X"), length=200)
+        (row,) = task.rows([Sentence(tuple(words), tuple(tags))], ours, True)
+        encoding = theirs(words, is_split_into_words=True)
+        labels, before = [], None
+        for word in encoding.word_ids():
+            labels.append(-100 if word is None or word == before else task.labels.index(tags[word]))
+            before = word
+        assert row.inputs["input_ids"] == encoding["input_ids"] and row.inputs["labels"] == labels
 
 
 def test_answers_are_judged_as_by_the_reference():
