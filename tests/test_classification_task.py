@@ -224,6 +224,8 @@ def test_a_model_that_was_fine_tuned_elsewhere():
         labels=("no", "yes"), problem="single_label_classification", length=128
     )
     assert task_of(ConvBertConfig(**(fields | {"id2label": {0: "x"}}))).problem == "regression"
+    for odd in ([1], {"classification": 3}, {"classification": {"unknown": 1, "labels": ["x"]}}, {"summary": {"text": "x"}}):
+        assert task_of(ConvBertConfig(**fields, task_specific_params=odd)).text == "text"
     with pytest.raises(ValueError, match="model: is a ConvBertModel, which was not fine-tuned"):
         task_of(ConvBertConfig(architectures=["ConvBertModel"]))
 

@@ -102,9 +102,10 @@ class Task:
     @classmethod
     def restored(cls, config: ConvBertConfig) -> Self:
         """The task that a model with this configuration was fine-tuned for."""
-        stored = (getattr(config, "task_specific_params", None) or {}).get(cls.name, {})
+        of_tasks = getattr(config, "task_specific_params", None)
+        stored = of_tasks.get(cls.name) if isinstance(of_tasks, dict) else None
         known = {each.name for each in fields(cls)} - set(NOT_STORED)
-        task = cls(**{name: value for name, value in stored.items() if name in known})
+        task = cls(**{name: value for name, value in (stored if isinstance(stored, dict) else {}).items() if name in known})
         if not cls.has_labels:
             return task
         return replace(task, labels=tuple(config.id2label[index] for index in range(config.num_labels)))
