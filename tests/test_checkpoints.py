@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -187,11 +188,30 @@ def test_a_save_that_fails_changes_nothing(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["old"], "no empty directory is left"
 
 
+def test_a_directory_that_is_closed_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)  # root, who may run this, may write anywhere
+    with pytest.raises(PermissionError, match=f"{re.escape(str(tmp_path))}: is a directory that one may not write to"):
+        make("token", np.float32).save_pretrained(tmp_path / "new")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("format", ["safetensors", "torch", "npz"])
+def test_the_configuration_names_the_type_of_the_weights(tmp_path, dtype, format):
+    """transformers takes it for torch_dtype="auto"; that of an earlier file would be wrong."""
+    model = make("token", dtype)
+    model.config.torch_dtype = "bfloat16"
+    model.save_pretrained(tmp_path, format=format)
+    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == np.dtype(dtype).name
+    assert model.config.torch_dtype == "bfloat16", "the model's own configuration is left alone"
+
+
 def test_a_directory_in_which_the_new_weights_would_not_be_found_is_refused(tmp_path):
     model = make("token", np.float32)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(NotADirectoryError, match="is a file, not a directory to write to"):
         model.save_pretrained(tmp_path / "file")
+    with pytest.raises(NotADirectoryError, match="file: is a file, not a directory to write to"):
+        model.save_pretrained(tmp_path / "file" / "below" / "it")
     (tmp_path / "tf").mkdir()
     (tmp_path / "tf" / "tf_model.h5").write_text("preferred to an .npz")
     with pytest.raises(FileExistsError, match=r"tf_model\.h5, which would be loaded in place of model\.npz"):

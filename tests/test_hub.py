@@ -7,29 +7,37 @@ they are skipped. Nothing here needs a network.
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from convbert_np import ConvBertTokenizer, write_vocabulary
 from convbert_np.checkpoints.hub import TOKENIZER, WEIGHTS, HubOptions, is_repository_id, needed, resolve, take_options
 
 sys.path.append(str(Path(__file__).parent / "tools"))
 
 from hub_server import TOKEN, HubServer
+from small import make
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIENT = """
 import json, sys, time
 time.sleep = lambda seconds: None  # huggingface_hub waits before it tries again
+import convbert_np
 from convbert_np.checkpoints.hub import HubOptions, resolve
 for request in sys.stdin:
     name, wanted, options = json.loads(request)
     try:
-        answer = {"path": str(resolve(name, wanted, HubOptions(**options)))}
+        if wanted.startswith("ConvBert"):
+            answer = {"made": repr(getattr(convbert_np, wanted).from_pretrained(name, **options))}
+        else:
+            answer = {"path": str(resolve(name, wanted, HubOptions(**options)))}
     except Exception as error:
         kinds = [kind.__name__ for kind in type(error).__mro__]
         answer = {"kinds": kinds, "text": str(error), "cause": type(error.__cause__).__name__}
@@ -284,6 +292,23 @@ def test_of_a_tokenizer_all_its_files_are_downloaded(names: tuple[str, ...], cli
     hub.add("name", content)
     assert client.get("name", "tokenizer") == {name: content[name] for name in names}
     assert sorted(hub.fetched()) == sorted(names)
+
+
+@needs_library
+@pytest.mark.parametrize(
+    "kind", ["ConvBertTokenizer", "ConvBertTokenizerFast", "ConvBertConfig", "ConvBertModel", "ConvBertForMaskedLM"]
+)
+def test_every_class_takes_an_id(kind: str, client: Client, hub: HubServer, tmp_path: Path):
+    """What it makes of an id is what it makes of the directory with the same files."""
+    make("masked_lm", np.float32).save_pretrained(tmp_path / "there")
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
+    write_vocabulary(tokens, tmp_path / "vocab.txt")
+    ConvBertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "there")
+    hub.add("user/name", {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()})
+    found, local = client.ask("user/name", kind), client.ask(str(tmp_path / "there"), kind)
+    assert "made" in found, found
+    assert re.sub("name_or_path=[^,)]*", "", found["made"]) == re.sub("name_or_path=[^,)]*", "", local["made"])
+    assert "made" in client.ask("user/name", kind, local_files_only=True)
 
 
 @needs_library

@@ -255,6 +255,11 @@ def test_the_command_convert(tmp_path, capsys):
     assert f"removed: {tmp_path / 'b' / 'pytorch_model.bin.index.json'}, weights of before" in printed
     assert main([*arguments, "--overwrite", "--shard-size", "x"]) == 2
     assert "--shard-size: must be" in capsys.readouterr().err
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["torch_dtype"] == "float16"
+    assert main(["convert", str(tmp_path / "a"), str(tmp_path / "b.h5")]) == 2
+    assert "DST: must be a directory or end in" in capsys.readouterr().err
+    assert main(["convert", str(tmp_path / "a"), str(tmp_path / "d"), "--part", "generator"]) == 2
+    assert "--part: 'generator' is for" in capsys.readouterr().err
     again = cb.ConvBertForMaskedLM.from_pretrained(tmp_path / "b")
     for name, value in model.named_parameters().items():
         np.testing.assert_array_equal(again.named_parameters()[name], value.astype(np.float16).astype(np.float32))

@@ -851,7 +851,22 @@ def test_an_added_token_whose_id_is_not_the_one_its_file_gives_is_warned_of(tmp_
     with pytest.warns(UserWarning, match="the added token 'the' has the id 156, not the one that its file gives"):
         tokenizer = ConvBertTokenizerFast.from_pretrained(tmp_path)
     assert tokenizer.convert_tokens_to_ids(["<new>", "the"]) == [1200, 156]
-    assert ConvBertTokenizer.from_pretrained(tmp_path).convert_tokens_to_ids(["<new>", "the"]) == [1200, 5]
+    with pytest.warns(
+        UserWarning, match=r"take the ids of other tokens of the vocabulary, which are hidden: 'the' '.*' \(1 in all\)"
+    ):
+        assert ConvBertTokenizer.from_pretrained(tmp_path).convert_tokens_to_ids(["<new>", "the"]) == [1200, 5]
+
+
+@KINDS
+def test_a_tokenizer_of_another_class_is_warned_of(kind, tmp_path):
+    kind(VOCABULARY).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    for name in ("BertTokenizerFast", "ConvBertTokenizer"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": name}))
+        kind.from_pretrained(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tokenizer_class": "GPT2Tokenizer"}))
+    with pytest.warns(UserWarning, match=f"says that it is a GPT2Tokenizer; it is read as a {kind.__name__}"):
+        kind.from_pretrained(tmp_path)
 
 
 @KINDS

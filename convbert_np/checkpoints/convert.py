@@ -15,14 +15,13 @@ from convbert_np.checkpoints.pretrained import configuration_of, read_as, under_
 from convbert_np.checkpoints.sharded import as_size
 from convbert_np.checkpoints.stored import BFLOAT16, StoredTensor
 from convbert_np.checkpoints.tf_bundle import is_slot
-from convbert_np.checkpoints.writing import CONFIG, ENDINGS, FORMATS, is_ours, write_checkpoint
+from convbert_np.checkpoints.writing import CONFIG, ENDINGS, FORMATS, REAL, is_ours, write_checkpoint
 from convbert_np.config import ConvBertConfig, check_flag
 from convbert_np.model.initialise import body_shapes
 from convbert_np.tokenization.checks import check_path
 
 NOT_WRITTEN = (".pt", ".pth", ".h5", ".ckpt", ".index", ".gguf", ".onnx", ".json", ".txt")  # files, but none to write here
 DTYPES = ("float16", "float32", "float64")
-REAL = (*DTYPES, BFLOAT16)
 
 
 class Conversion(NamedTuple):

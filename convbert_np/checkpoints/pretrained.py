@@ -53,6 +53,8 @@ def load_pretrained(
     The parameters are read one after the other, each straight into an array of its own. What is missing is drawn from `seed`.
     """
     options = take_options(more)
+    if "torch_dtype" in more:
+        raise TypeError(f"torch_dtype: the type of the parameters is the argument dtype here; got {more['torch_dtype']!r:.40}")
     dtype, rng = as_dtype(dtype), as_generator(seed, "seed")
     check_flag("ignore_mismatched_sizes", ignore_mismatched_sizes)
     name_or_path = check_path(name_or_path, "name_or_path") if isinstance(name_or_path, os.PathLike) else name_or_path

@@ -12,7 +12,7 @@ import numpy as np
 from convbert_np.checkpoints.npz import write_npz
 from convbert_np.checkpoints.safetensors import write_safetensors
 from convbert_np.checkpoints.sharded import MOST_SHARDS, as_size, index_text, shard_files, split
-from convbert_np.checkpoints.stored import StoredTensor
+from convbert_np.checkpoints.stored import BFLOAT16, StoredTensor
 from convbert_np.checkpoints.torch_writer import write_torch
 from convbert_np.config import ConvBertConfig
 from convbert_np.files import write_text
@@ -60,6 +60,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path, Tensors], None]]] = {  # the file 
 RIVALS = ("tf_model.h5", "tf_model.h5.index.json")  # preferred to an .npz when a directory is read
 ENDINGS = {os.path.splitext(weights)[1]: name for name, (weights, _) in FORMATS.items()}
 CONFIG = "config.json"
+REAL = ("float16", "float32", "float64", BFLOAT16)
 INDEX = ".index.json"
 SHARD = r"(-\d{5}-of-\d{5})?"
 OURS = re.compile(
@@ -94,7 +95,7 @@ def write_checkpoint(
     check_directory(directory, weights, [*names, CONFIG])
     with present(directory), tempfile.TemporaryDirectory(dir=directory, prefix=".convbert-np-") as staged:
         stage = Path(staged)
-        config.save_pretrained(stage)
+        with_dtype(config, tensors).save_pretrained(stage)
         for file, shard in zip(names, shards, strict=True):
             write(stage / file, {name: tensors[name] for name in shard})
         if len(shards) > 1:
@@ -103,6 +104,12 @@ def write_checkpoint(
             names.append(f"{weights}{INDEX}")
         removed = put_in_place(stage, directory, names)
     return [directory / name for name in (CONFIG, *names)], removed
+
+
+def with_dtype(config: ConvBertConfig, tensors: Tensors) -> ConvBertConfig:
+    """The configuration with the type of the weights as torch_dtype, which transformers loads them in if it is told "auto"."""
+    types = {value.dtype if isinstance(value, StoredTensor) else value.dtype.name for value in tensors.values()} & set(REAL)
+    return ConvBertConfig.from_dict(config.to_dict(), torch_dtype=types.pop()) if len(types) == 1 else config
 
 
 @contextmanager
@@ -143,9 +150,13 @@ def same_content(one: Path, other: Path) -> bool:
 
 
 def check_directory(directory: Path, weights: str, names: list[str]) -> None:
-    """Raise NotADirectoryError for a file, FileExistsError for what would be loaded in place of the weights or is in the way."""
-    if os.path.lexists(directory) and not directory.is_dir():
-        raise NotADirectoryError(f"{directory}: is a file, not a directory to write to")
+    """Raise NotADirectoryError for a file, PermissionError for a directory that is closed, and FileExistsError for what would be
+    loaded in place of the weights, or is in the way."""
+    found = next(path for path in (directory, *directory.absolute().parents) if os.path.lexists(path))
+    if not found.is_dir():
+        raise NotADirectoryError(f"{found}: is a file, not a directory to write to")
+    if not os.access(found, os.W_OK | os.X_OK):
+        raise PermissionError(f"{found}: is a directory that one may not write to")
     for rival in RIVALS:
         if weights == "model.npz" and (directory / rival).exists():
             raise FileExistsError(f"{directory}: holds {rival}, which would be loaded in place of {weights}; remove it first")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from math import prod
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from convbert_np.cli.codes import FAILED, OK
 from convbert_np.config import ConvBertConfig
 from convbert_np.verify.table import Table
 
+OPTIONS = {"source": "SRC", "target": "DST"} | {name: f"--{name}" for name in ("part", "format", "dtype", "config")}
 WHERE = (
     "a directory with config.json and weights; the file of the weights (model.safetensors, pytorch_model.bin, tf_model.h5, "
     ".npz, or an index of several); or the prefix of a TensorFlow 1 bundle (model.ckpt-1000)"
@@ -112,7 +114,8 @@ def run_convert(parsed: argparse.Namespace) -> int:
         )
     except (ValueError, OSError) as error:
         text = str(error).replace("overwrite=True", "--overwrite").replace("max_shard_size", "--shard-size")
-        raise ValueError(text.replace("give config= a ConvBertConfig", "give --config")) from error
+        text = text.replace("give config= a ConvBertConfig", "give --config")
+        raise ValueError(re.sub(r"^(\w+):", lambda said: f"{OPTIONS.get(said[1], said[1])}:", text)) from error
     total = sum(tensor.nbytes for tensor in done.tensors.values())
     print(f"read: {done.source.path}, {done.source.format}, {len(done.source.tensors)} tensors")
     if done.left_out:

@@ -9,10 +9,9 @@ OK, FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 def positive(text: str) -> int:
     """A positive number, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
 
 
 def check_target(path: str, option: str, ending: str = "") -> None:
@@ -20,5 +19,7 @@ def check_target(path: str, option: str, ending: str = "") -> None:
     if ending and not path.endswith(ending):
         raise ValueError(f"{option}: must end in {ending}, got {path!r}")
     directory = Path(path).parent
-    if not directory.is_dir() or Path(path).is_dir() or not os.access(directory, os.W_OK):
-        raise OSError(f"{option}: {path!r} cannot be written: {directory} is no directory to write to, or the file is one")
+    if Path(path).is_dir():
+        raise OSError(f"{option}: {path!r} is a directory, not a file to write")
+    if not directory.is_dir() or not os.access(directory, os.W_OK):
+        raise OSError(f"{option}: {path!r} cannot be written: {directory} is no directory to write to")

@@ -81,7 +81,7 @@ def lines_of(path: str) -> Iterator[str]:
     """The lines of a UTF-8 file, or of the standard input, without their ends; ValueError naming it if it is no UTF-8."""
     name = "the standard input" if path == "-" else path
     if path != "-" and not Path(path).is_file():
-        raise FileNotFoundError(f"there is no file {path}")
+        raise FileNotFoundError(f"{path} is no file")
     if path == "-" and sys.stdin.isatty():
         print("reading lines from the standard input", file=sys.stderr)
     file = sys.stdin.buffer if path == "-" else open(path, "rb")  # noqa: SIM115
@@ -120,7 +120,7 @@ def run_train_vocab(parsed: argparse.Namespace) -> int:
         raise ValueError(f"--out: {parsed.out!r} exists; --overwrite replaces it")
     for path in parsed.corpus:
         if path != "-" and not Path(path).is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+            raise FileNotFoundError(f"{path} is no file")
         if path != "-" and Path(parsed.out).exists() and Path(path).samefile(parsed.out):
             raise ValueError(f"--out: {parsed.out!r} is part of the CORPUS")
     try:

@@ -9,6 +9,8 @@ import numpy as np
 from convbert_np.tokenization.checks import is_integer
 from convbert_np.tokenization.encoding import CharSpan, Encoding, TokenSpan
 
+PADDED = ("input_ids", "attention_mask", "token_type_ids", "special_tokens_mask")
+
 
 class BatchEncoding(dict[str, Any]):
     """The inputs of a model by name, also as attributes: `encoding.input_ids` is `encoding["input_ids"]`.
@@ -200,6 +202,8 @@ def as_array(name: str, value: Any) -> np.ndarray:
         advice = "pass padding=True, and truncation=True with a max_length where it is needed"
         if name == "overflowing_tokens":
             advice = "the fast class returns overflowing windows as rows of their own"
+        elif name not in PADDED:
+            advice = f"only {', '.join(PADDED)} are padded; pad {name} beforehand"
         raise ValueError(f'return_tensors="np" needs rows of one length, {name} has several: {advice}')
     if array.dtype.kind == "f" and array.size:
         return array  # labels of a regression

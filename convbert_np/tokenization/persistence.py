@@ -9,8 +9,10 @@ from convbert_np.tokenization import settings as files
 from convbert_np.tokenization.base import COMMON
 from convbert_np.tokenization.calls import Caller
 from convbert_np.tokenization.checks import check_flag, check_path, check_text
+from convbert_np.tokenization.notices import warn
 from convbert_np.tokenization.special_tokens import NAMES
 
+ALIKE = ("ConvBertTokenizer", "BertTokenizer")  # classes, without "Fast", that make the same ids of the same files
 OF_EITHER_CLASS = (
     "do_lower_case",
     "do_basic_tokenize",
@@ -42,7 +44,7 @@ class Tokenizer(Caller):
         """
         from convbert_np.checkpoints.hub import resolve, take_options  # only to download: models' files know the tokenizers
 
-        directory = resolve(check_path(name_or_path, "name_or_path"), "tokenizer", take_options(given))
+        directory = resolve(name_or_path, "tokenizer", take_options(given))
         from_slow = check_flag(given.pop("from_slow", False), "from_slow")
         if directory.is_file():
             return cls(**{"name_or_path": str(directory), **cls._single_file(directory), **given})
@@ -54,6 +56,9 @@ class Tokenizer(Caller):
         found.setdefault("name_or_path", str(directory))
         found.update({name: path for name, path in cls._files(directory, found, from_slow).items() if name not in given})
         kept = {name: found.pop(name) for name in list(found) if name not in (*COMMON, *OF_EITHER_CLASS)}
+        declared = str(files.read_object(directory / files.CONFIG).get("tokenizer_class") or cls.__name__)
+        if declared.removesuffix("Fast") not in ALIKE:
+            warn(f"the tokenizer in {directory} says that it is a {declared}; it is read as a {cls.__name__}")
         try:
             tokenizer = cls(**found)
         except (TypeError, ValueError) as error:

@@ -15,6 +15,7 @@ from convbert_np.tokenization.checks import as_ids, check_flag, check_text, chec
 from convbert_np.tokenization.engine import SlowEngine
 from convbert_np.tokenization.inputs import Pair, is_ids
 from convbert_np.tokenization.normalization import Normalization
+from convbert_np.tokenization.notices import warn
 from convbert_np.tokenization.options import Options
 from convbert_np.tokenization.persistence import Tokenizer
 from convbert_np.tokenization.settings import VOCABULARY
@@ -90,6 +91,10 @@ class ConvBertTokenizer(Tokenizer):
         self._tokens = {number: token for token, number in self.vocab.items()}
         self._added: dict[int, AddedToken] = self._given_added(more)
         self._numbers = {token.content: number for number, token in self._added.items()}
+        hidden = [number for number, token in self._added.items() if self._tokens.get(number, token.content) != token.content]
+        if hidden:
+            names = ", ".join(f"{self._added[number].content!r} {self._tokens[number]!r}" for number in hidden[:3])
+            warn(f"added tokens take the ids of other tokens of the vocabulary, which are hidden: {names} ({len(hidden)} in all)")
         self._engine: SlowEngine | None = None
         self._check_special_tokens(vocab_file)
         special = self.all_special_tokens_extended  # an AddedToken is added again even if it is there, to be special
