@@ -100,7 +100,7 @@ class MpiRanks(Ranks):
         """See `Ranks`."""
         first = self.comm.bcast(dict(settings))
         with self.together():
-            for name in first.keys() | settings.keys():
+            for name in sorted(first.keys() | settings.keys()):
                 if first.get(name) != settings.get(name):
                     raise ValueError(
                         f"{name}: is {settings.get(name)!r} on rank {self.rank}, but {first.get(name)!r} on rank 0; start all "

@@ -48,7 +48,7 @@ def run(parsed: argparse.Namespace, ranks: int, threads: int, parts: int) -> flo
     ]
     command = (["mpirun", "-n", str(ranks)] if ranks > 1 else []) + [*command, "--parts", str(parts)]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    return float(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def main() -> None:
