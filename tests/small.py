@@ -1,5 +1,6 @@
 """Small random models and inputs for the tests of whole models."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 import convbert_np as cb
 from convbert_np.tree import unflatten
 
+UNTRAINED = Path(__file__).parent / "fixtures" / "untrained"  # a model of 1,200 tokens and random parameters that all matter
 HEADS = {
     "model": cb.ConvBertModel,
     "masked_lm": cb.ConvBertForMaskedLM,

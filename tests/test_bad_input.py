@@ -6,14 +6,12 @@ import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from small import HEADS, SMALL, inputs_for, make
+from small import HEADS, SMALL, UNTRAINED, inputs_for, make
 
 import convbert_np as cb
-from convbert_np.data import TINY
 
 IDS = np.arange(2, 12).reshape(2, 5)
 ZEROS = np.zeros((2, 5), int)
@@ -225,7 +223,7 @@ def test_parameters_that_are_no_real_numbers_are_refused(value):
 
 @pytest.mark.parametrize("typo", ["hidden_droput_prob", "config", "torch_dtype", "ignore_mismatched_sizes"])
 def test_from_pretrained_refuses_what_it_does_not_know(typo):
-    refuses(lambda: cb.ConvBertForMaskedLM.from_pretrained(TINY, **{typo: 0.5}), typo)
+    refuses(lambda: cb.ConvBertForMaskedLM.from_pretrained(UNTRAINED, **{typo: 0.5}), typo)
 
 
 @pytest.mark.parametrize(
@@ -339,9 +337,9 @@ def test_names_that_clash_are_refused(flat):
 
 
 def tiny_with(tmp_path, **fields):
-    """A copy of the tiny model with other fields in its config.json."""
-    for file in os.listdir(TINY):
-        (tmp_path / file).write_bytes((Path(TINY) / file).read_bytes())
+    """A copy of a small model with other fields in its config.json."""
+    for file in os.listdir(UNTRAINED):
+        (tmp_path / file).write_bytes((UNTRAINED / file).read_bytes())
     (tmp_path / "config.json").write_text(json.dumps(json.loads((tmp_path / "config.json").read_text()) | fields))
     return tmp_path
 

@@ -32,8 +32,7 @@ from convbert_np.tokenization.truncation import fair_lengths, shares, truncate_f
 from convbert_np.tokenization.vocabulary import lines_of, numbered, read_lines
 from convbert_np.tokenization.wordpiece import WordPiece, clean_up_spaces, glue_pieces, join_pieces
 
-TINY = Path(__file__).parent.parent / "convbert_np" / "data" / "tiny"
-VOCABULARY = TINY / "vocab.txt"
+VOCABULARY = Path(__file__).parent / "fixtures" / "untrained" / "vocab.txt"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 NAMES = ("pad", "unk", "cls", "sep", "mask")
 BOTH = (ConvBertTokenizer, ConvBertTokenizerFast)

@@ -4,14 +4,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from small import UNTRAINED
 
 from convbert_np import ConvBertTokenizerFast
 from convbert_np.config import ConvBertConfig
-from convbert_np.data import TINY
 from convbert_np.tasks import Sentence, Tokens, task_of
 from convbert_np.tasks.windows import best_windows, windows
 
-TOKENIZER = ConvBertTokenizerFast.from_pretrained(TINY)
+TOKENIZER = ConvBertTokenizerFast.from_pretrained(UNTRAINED)
 CONLL = """-DOCSTART- -X- O
 
 EU NNP B-ORG

@@ -28,7 +28,7 @@ def add_trace(commands: argparse._SubParsersAction) -> None:
     )  # fmt: skip
     command.add_argument(
         "--model", metavar="DIR", default=None,
-        help="a directory with config.json, model.safetensors and vocab.txt (default: the tiny, untrained model of the package)",
+        help="a directory with config.json, model.safetensors and vocab.txt (default: the tiny model of the package)",
     )  # fmt: skip
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
     shown = command.add_mutually_exclusive_group()
@@ -55,7 +55,7 @@ def run_trace(parsed: argparse.Namespace) -> int:
     if parsed.json:
         result.write_json(sys.stdout)
     else:
-        print_exploration(result, parsed, trained=parsed.model is not None and not report.missing_keys)
+        print_exploration(result, parsed, trained=not report.missing_keys)
     wrong = result.trace.first_non_finite()
     if wrong is not None:
         print(f"convbert-np: {wrong.name} is the first value that is not finite", file=sys.stderr)
@@ -73,7 +73,6 @@ def print_exploration(result: Exploration, parsed: argparse.Namespace, trained: 
     print(f"\nLOSS {float(result.output.loss):.6f}  ({result.objective})")
     print("\nPREDICTIONS", result.prediction_table(), sep="\n")
     if not trained:
-        whose = "The model of the package" if parsed.model is None else "This model's masked-LM head"
-        print(f"\n{whose} is not trained: its predictions mean nothing. --model DIR takes one that is.")
+        print("\nThis model's masked-LM head is not trained: its predictions mean nothing.")
     if parsed.save:
         print(f"\nwritten: {parsed.save}")

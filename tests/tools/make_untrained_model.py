@@ -1,9 +1,9 @@
-"""Write the tiny model that the package ships: convbert_np/data/tiny/{config.json, model.safetensors}.
+"""Write the small model of the tests: tests/fixtures/untrained/{config.json, model.safetensors}.
 
 It is not trained. Its parameters are random, but of the kind a trained model has: gains that are not 1, biases that are not 0,
 attention and kernels that prefer some positions to others. So every part of it does something, and its predictions mean nothing.
 
-    python tests/tools/make_tiny_model.py
+    python tests/tools/make_untrained_model.py
 """
 
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from convbert_np import ConvBertConfig, ConvBertForMaskedLM
-from convbert_np.data import TINY
 from convbert_np.tree import unflatten
 
+UNTRAINED = Path(__file__).parents[1] / "fixtures" / "untrained"
 CONFIG = {
     "vocab_size": 1200, "embedding_size": 24, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
     "head_ratio": 2, "intermediate_size": 64, "conv_kernel_size": 9, "max_position_embeddings": 128, "pad_token_id": 0,
@@ -36,14 +36,14 @@ def stressed_value(name: str, shape: tuple[int, ...], rng: np.random.Generator) 
 
 
 def main() -> None:
-    lines = len(Path(TINY / "vocab.txt").read_text(encoding="utf-8").splitlines())
+    lines = len((UNTRAINED / "vocab.txt").read_text(encoding="utf-8").splitlines())
     model = ConvBertForMaskedLM(ConvBertConfig(**(CONFIG | {"vocab_size": lines})))
     rng = np.random.default_rng(20)
     flat = {name: stressed_value(name, value.shape, rng).astype(np.float32) for name, value in model.named_parameters().items()}
     flat["convbert.embeddings.word_embeddings.weight"][0] = 0
     model.params = unflatten(flat)
-    model.save_pretrained(TINY)
-    print(f"{TINY}: {model.num_parameters()} parameters")
+    model.save_pretrained(UNTRAINED)
+    print(f"{UNTRAINED}: {model.num_parameters()} parameters")
 
 
 if __name__ == "__main__":
