@@ -13,7 +13,7 @@ import pytest
 
 from convbert_np import AddedToken, BatchEncoding, ConvBertTokenizer, ConvBertTokenizerFast
 
-VOCABULARY = Path(__file__).parent.parent / "convbert_np" / "data" / "tiny" / "vocab.txt"
+VOCABULARY = Path(__file__).parent / "fixtures" / "untrained" / "vocab.txt"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 BOTH = (ConvBertTokenizer, ConvBertTokenizerFast)
 KINDS = pytest.mark.parametrize("kind", BOTH, ids=["slow", "fast"])
