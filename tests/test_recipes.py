@@ -254,6 +254,10 @@ def test_the_rival_bert_is_of_the_same_size_and_mixes_by_attention_alone():
     y = (weights / weights.sum(axis=-1, keepdims=True) @ v).transpose(1, 0, 2).reshape(10, 16)
     dense = out.cache["convbert"]["encoder"]["layer"]["0"]["attention"]["output"]["dense"]
     np.testing.assert_allclose(dense["x"][0], y, rtol=1e-12)
+    model.config.attention_probs_dropout_prob = 0.5
+    training = model(input_ids=np.arange(1, 11)[None], labels=np.arange(1, 11)[None], training=True, rng=0)
+    dropped = training.cache["convbert"]["encoder"]["layer"]["0"]["attention"]["self"]["attention_weights"] == 0
+    assert 0.3 < dropped.mean() < 0.7
 
 
 def test_the_command_trains_every_kind_and_the_figures_are_told(packages, tmp_path, capsys, monkeypatch):
