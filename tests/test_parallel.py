@@ -161,7 +161,7 @@ def test_killed_it_ends_with_the_same_parameters(text, tmp_path):
 
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     code, out, error = end(started(whole))
-    assert code == 0 and out.count("written: ") == out.count("step 24: loss") == 1, error
+    assert code == 0 and out.count(f"written: {whole}, ") == out.count("step 24: loss") == 1, error
     for least in (5, 16):
         kill_all(started(killed), lambda n=least: (killed / "log.jsonl").exists() and len(read_log(killed)) >= n)
         assert (killed / CHECKPOINT).exists()
