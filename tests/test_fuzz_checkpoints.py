@@ -60,6 +60,13 @@ def test_a_number_always_makes_the_same_file(tmp_path):
         assert {path.name: path.read_bytes() for path in (tmp_path / kind).iterdir()} == files and files
 
 
+def test_a_file_that_takes_too_long_is_a_failure(tmp_path, watch):
+    case = Case(RIGHT, "x.safetensors", "safetensors", EXPECTED)
+    assert try_case(tmp_path, case, watch)[0].failure is None
+    failures = [(0, try_case(tmp_path, case, watch, most_seconds=0.0)[0].failure), *run("safetensors", 1, 3, 0.0).failures]
+    assert [seed for seed, _ in failures] == [0, 1, 2] and all(re.fullmatch("took .* s", why or "") for _, why in failures)
+
+
 def test_there_are_as_many_files_as_promised():
     assert sum(counts(fuzz_checkpoints.FILES).values()) >= 200_000 and counts(1).keys() == FORMATS.keys()
 

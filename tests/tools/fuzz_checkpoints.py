@@ -2,6 +2,7 @@
 
     python tests/tools/fuzz_checkpoints.py                       all kinds, 210,000 files together
     python tests/tools/fuzz_checkpoints.py --files 5000 --jobs 2 fewer, on two cores
+    python tests/tools/fuzz_checkpoints.py --most-seconds 20     on a machine that is slow or has much else to do
     python tests/tools/fuzz_checkpoints.py --only hdf5 --seed 17 --keep DIR      one file again, written to DIR
     python tests/tools/fuzz_checkpoints.py --reasons             the refusals too, by their words, and which were never reached
 
@@ -62,8 +63,8 @@ FORMATS: dict[str, tuple[int, Builder]] = {  # each with its share of the files
     "index": (14, fuzz_json.shards),
     "anything": (8, fuzz_json.anything),
 }
-MOST_SECONDS = 1.0
-HANG = 20.0
+MOST_SECONDS = 1.0  # of processor time
+HANG = 20.0  # by the clock; tests, which must not depend on the machine's speed, allow as much processor time
 MOST_MEMORY = 100 << 20
 ROOM = 600 << 20  # address space beyond what a worker has at its start
 BATCH = 100
@@ -117,21 +118,23 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
-def try_case(directory: Path, case: Case, watch: Watch, judged: Callable[..., Outcome] = judge) -> tuple[Outcome, int]:
+def try_case(
+    directory: Path, case: Case, watch: Watch, judged: Callable[..., Outcome] = judge, most_seconds: float = HANG
+) -> tuple[Outcome, int]:
     """Judge a case; its outcome, with too much time or memory as failures, and by how many bytes the memory grew."""
     put_files(directory, case)
     forget_peak()
     before, _ = memory()
     outcome = judged(directory, case, watch)
     growth = memory()[1] - before
-    if outcome.failure is None and outcome.seconds > MOST_SECONDS:
+    if outcome.failure is None and outcome.seconds > most_seconds:
         outcome.failure = f"took {outcome.seconds:.1f} s"
     if outcome.failure is None and growth > MOST_MEMORY:
         outcome.failure = f"took {growth >> 20} MB"
     return outcome, growth
 
 
-def work(kind: str, first: int, last: int, skip: set[int], status: Path) -> None:
+def work(kind: str, first: int, last: int, most_seconds: float, skip: set[int], status: Path) -> None:
     """Try the cases [first, last), and print the results as lines of JSON; what is tried now is noted in `status`."""
     warnings.simplefilter("error")
     with suppress(ValueError, OSError):
@@ -152,7 +155,7 @@ def work(kind: str, first: int, last: int, skip: set[int], status: Path) -> None
                 if seed not in skip:
                     os.pwrite(note, struct.pack("<q", seed), 0)
                     signal.setitimer(signal.ITIMER_REAL, HANG)  # which ends this process
-                    record(tally, seed, *try_case(directory, make_case(kind, seed), watch))
+                    record(tally, seed, *try_case(directory, make_case(kind, seed), watch, most_seconds=most_seconds))
             signal.setitimer(signal.ITIMER_REAL, 0)
             if memory()[0] - level > MOST_MEMORY:
                 tally.failures.append((start, "keeps memory: the level has risen by more than 100 MB"))
@@ -179,14 +182,14 @@ def encoded(done: int, tally: Tally) -> str:
 # In the main process.
 
 
-def run(kind: str, first: int, last: int) -> Tally:
+def run(kind: str, first: int, last: int, most_seconds: float = HANG) -> Tally:
     """The results of the cases [first, last), in as many processes as their crashes need."""
     total, skip = Tally(), set()
     with tempfile.TemporaryDirectory() as folder:
         status = Path(folder, "status")
         while first < last:
             code = 0
-            for line, ending in lines_of(kind, first, last, skip, status):
+            for line, ending in lines_of(kind, first, last, most_seconds, skip, status):
                 code = ending
                 if line:
                     found = json.loads(line)
@@ -206,9 +209,9 @@ def run(kind: str, first: int, last: int) -> Tally:
     return total
 
 
-def lines_of(kind: str, first: int, last: int, skip: set[int], status: Path) -> Iterator[tuple[str, int]]:
+def lines_of(kind: str, first: int, last: int, most_seconds: float, skip: set[int], status: Path) -> Iterator[tuple[str, int]]:
     """What a worker prints, line by line, and at last its exit status."""
-    command = [*PROGRAM, "--worker", kind, str(first), str(last), str(status), *map(str, sorted(skip))]
+    command = [*PROGRAM, "--worker", kind, str(first), str(last), str(most_seconds), str(status), *map(str, sorted(skip))]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as worker:
         for line in worker.stdout or ():
@@ -279,8 +282,8 @@ def repeat(kind: str, seed: int, keep: Path | None) -> int:
 def main() -> int:
     """Run the program."""
     if sys.argv[1:2] == ["--worker"]:
-        kind, first, last, status, *skip = sys.argv[2:]
-        work(kind, int(first), int(last), set(map(int, skip)), Path(status))
+        kind, first, last, most_seconds, status, *skip = sys.argv[2:]
+        work(kind, int(first), int(last), float(most_seconds), set(map(int, skip)), Path(status))
         return 0
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--files", type=int, default=FILES, help="how many, all kinds together")
@@ -289,6 +292,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="with --only: this file alone")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="with --seed: write the file there")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--most-seconds", type=float, default=MOST_SECONDS, help="of processor time for one file (default 1)")
     parser.add_argument("--reasons", action="store_true", help="print every reason, and the refusals that were never reached")
     parsed = parser.parse_args()
     if parsed.seed is not None:
@@ -296,7 +300,7 @@ def main() -> int:
     wanted = {kind: count for kind, count in counts(parsed.files).items() if parsed.only in (None, kind)}
     start = time.monotonic()
     with ThreadPoolExecutor(parsed.jobs) as pool:
-        jobs = {kind: pool.submit(run, kind, parsed.first, parsed.first + count) for kind, count in wanted.items()}
+        jobs = {kind: pool.submit(run, kind, parsed.first, parsed.first + count, parsed.most_seconds) for kind, count in wanted.items()}
         tallies = {kind: job.result() for kind, job in jobs.items()}
     if parsed.reasons:
         for kind, tally in tallies.items():
