@@ -300,7 +300,8 @@ def main() -> int:
     wanted = {kind: count for kind, count in counts(parsed.files).items() if parsed.only in (None, kind)}
     start = time.monotonic()
     with ThreadPoolExecutor(parsed.jobs) as pool:
-        jobs = {kind: pool.submit(run, kind, parsed.first, parsed.first + count, parsed.most_seconds) for kind, count in wanted.items()}
+        first, limit = parsed.first, parsed.most_seconds
+        jobs = {kind: pool.submit(run, kind, first, first + count, limit) for kind, count in wanted.items()}
         tallies = {kind: job.result() for kind, job in jobs.items()}
     if parsed.reasons:
         for kind, tally in tallies.items():
