@@ -5,6 +5,7 @@ import pytest
 from small import SMALL, inputs_for, make
 
 import convbert_np as cb
+from convbert_np.interface import pretraining
 from convbert_np.interface.pretraining import ConvBertForMaskedPositions, ConvBertForPreTraining
 from convbert_np.training.corpus import (
     Corpus,
@@ -80,11 +81,12 @@ def test_held_out_documents():
 
 def test_a_step_depends_on_its_number_alone():
     for one, other in zip(parts(3, 2), parts(3, 2), strict=True):
-        assert one.seed == other.seed and one.weight == other.weight
+        assert one.seed == other.seed and one.shares == other.shares
         for name, value in one.inputs.items():
             np.testing.assert_array_equal(value, other.inputs[name])
     assert np.any(parts(3)[0].inputs["input_ids"] != parts(4)[0].inputs["input_ids"])
-    assert sum(part.weight for part in parts(3, 4)) == pytest.approx(1, abs=1e-15)
+    for name in ("loss", "generator_loss", "discriminator_loss"):
+        assert sum(part.shares[name] for part in parts(3, 4)) == pytest.approx(1, abs=1e-15)
     padded = corpus()._replace(rows=pack([[10, 11, 12]], 9, 2, 3, 0))
     (part,) = parts_of_step(padded, 0, SEED, 2, 1, BERT_MASKING)
     np.testing.assert_array_equal(part.inputs["attention_mask"], [[1, 1, 1, 1, 1, 0, 0, 0, 0]] * 2)
@@ -131,9 +133,12 @@ def test_a_step_is_what_it_says(kind, masking, optimizer, constants):
         loss = 0.0
         for part in parts(step, 2, masking):
             out = other(**part.inputs, training=True, rng=np.random.default_rng(part.seed))
-            loss += part.weight * out.loss
-            for name, g in other.backward(out).items():
-                grads[name] = grads.get(name, 0.0) + part.weight * g
+            cotangents = {"loss": part.shares["loss"]}
+            if kind is ConvBertForPreTraining:
+                cotangents = {"generator_loss": part.shares["loss"], "discriminator_loss": 50 * part.shares["discriminator_loss"]}
+            loss += sum(weight * out[name] for name, weight in cotangents.items())
+            for name, g in other.backward(out, cotangents).items():
+                grads[name] = grads.get(name, 0.0) + g
         norm = np.sqrt(sum(np.sum(g * g) for g in grads.values()))
         lr = 0.01 * bert_schedule(step, 4, 2)
         assert records[step]["step"] == step + 1 and records[step]["lr"] == lr
@@ -144,6 +149,28 @@ def test_a_step_is_what_it_says(kind, masking, optimizer, constants):
         adamw(other.named_parameters(), clipped, moments, step + 1, lr, constants._replace(weight_decay=0.1), lr_factors=factors)
     for name, p in other.named_parameters().items():
         np.testing.assert_allclose(model.named_parameters()[name], p, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", [ConvBertForMaskedPositions, ConvBertForPreTraining])
+def test_the_parts_of_a_batch_add_up_to_the_whole(kind, monkeypatch):
+    """Rows of different lengths with different numbers of masked tokens: each loss is a mean over other tokens."""
+    monkeypatch.setattr(pretraining, "gumbel_sample", lambda logits, rng: np.argmax(logits, axis=-1))  # the noise is the part's
+    fields = SMALL | {"generator_hidden_size": 0.5, "pad_token_id": 0, "max_position_embeddings": 40}
+    fields |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = kind(cb.ConvBertConfig(**fields), seed=3, dtype=np.float64)
+    ids = np.random.default_rng(1).integers(5, 31, (7, 38)).astype(np.int32)
+    ids[np.arange(38) >= np.array([38, 7, 20, 38, 9, 30, 12])[:, None]] = 0
+    ids[:, 0], ids[4, 3:30] = 2, 3
+    rows = Corpus(ids, (0, 1, 2, 3, 4), 4, 0, 31)
+    masking = GENERATOR_MASKING if kind is ConvBertForPreTraining else BERT_MASKING
+    whole, *others = ([*parts_of_step(rows, 2, SEED, 7, number, masking)] for number in (1, 3, 7))
+    want, losses = gradients(model, whole)
+    assert losses.keys() == {"loss", *kind.loss_weights} and not {1 / 7} & {part.shares["loss"] for part in others[1]}
+    for some in others:
+        got, found = gradients(model, some)
+        assert found == pytest.approx(losses, rel=1e-12)
+        for name, g in want.items():
+            np.testing.assert_allclose(got[name], g, rtol=1e-9, atol=1e-12 * np.linalg.norm(g) + 1e-15, err_msg=name)
 
 
 def test_it_learns():

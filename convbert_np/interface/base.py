@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -46,11 +47,12 @@ class ConvBertPreTrainedModel:
 
     `seed` and `dtype` (float32 or float64; complex128 serves complex-step derivatives) make fresh parameters, with the
     reference's initialisation. `params` is the tree of parameters; its dotted paths are the names of PyTorch's
-    named_parameters(), the tied word embedding once.
+    named_parameters(), the tied word embedding once. `loss_weights` says of which losses "loss" is the weighted sum.
     """
 
     labels_of: tuple[str, ...] = ("labels",)
     outputs: tuple[str, ...] = ("logits",)
+    loss_weights: Mapping[str, float] = MappingProxyType({"loss": 1.0})
 
     def __init__(self, config: ConvBertConfig, seed: int | np.random.Generator = 0, dtype: Any = np.float32):
         if not isinstance(config, ConvBertConfig):

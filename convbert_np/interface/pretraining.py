@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
     """
 
     outputs = ("generator_loss", "discriminator_loss", "generator_logits", "discriminator_logits")
+    loss_weights = MappingProxyType({"generator_loss": GENERATOR_WEIGHT, "discriminator_loss": DISCRIMINATOR_WEIGHT})
 
     @classmethod
     def check_config(cls, config: ConvBertConfig) -> None:
@@ -215,8 +217,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         if labels is not None:
             kept = attended(arguments["attention_mask"], original)
             results["discriminator_loss"], detected = detection_loss(results["discriminator_logits"], is_fake, kept)
-            weighted = (GENERATOR_WEIGHT * results["generator_loss"], DISCRIMINATOR_WEIGHT * results["discriminator_loss"])
-            results["loss"] = sum(weighted)
+            results["loss"] = sum(weight * results[name] for name, weight in self.loss_weights.items())
             cache |= detected | {"loss": results["loss"]}
         kernels = collected.pop("dynamic_kernels")
         results |= {name: collected.get(name) for name in ("hidden_states", "attentions")}
@@ -285,7 +286,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
     def back_through_discriminator(self, direct: dict[str, Any], out: ModelOutput, cache: Tree, options: dict) -> Tree:
         """The gradients of `discriminate`, of its loss and of what stands over it."""
         dlogits = direct.get("discriminator_logits", np.zeros_like(out.discriminator_logits))
-        dloss = direct_loss("discriminator_loss", DISCRIMINATOR_WEIGHT, direct, dlogits)
+        dloss = self.direct_loss("discriminator_loss", direct, dlogits)
         grads: Tree = {"loss": direct["loss"]} if "loss" in direct else {}
         if out.discriminator_loss is not None:
             grads |= detection_loss_backward(dloss, cache)
@@ -296,7 +297,7 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
 
     def back_through_generator(self, direct: dict[str, Any], cache: Tree, options: dict) -> Tree:
         """The gradients of `generate`; the samples have none."""
-        dloss = direct_loss("generator_loss", GENERATOR_WEIGHT, direct, cache["generator_loss_fct"]["loss"])
+        dloss = self.direct_loss("generator_loss", direct, cache["generator_loss_fct"]["loss"])
         loss = cross_entropy_backward(dloss, cache["generator_loss_fct"])
         dlogits = loss["logits"] + direct.get("generator_logits", 0)
         head = masked_lm_head_backward(dlogits, cache)
@@ -306,11 +307,10 @@ class ConvBertForPreTraining(ConvBertPreTrainedModel):
         body = convbert_backward(dx, cache["generator"], **options)
         return {"generator": body, **head, "generator_loss_fct": loss}
 
-
-def direct_loss(name: str, weight: float, direct: dict[str, Any], like: Any) -> Any:
-    """The gradient of one of the two losses: what is asked of it, and its share of what is asked of their sum."""
-    nothing = np.zeros_like(like, shape=())
-    return direct.get(name, nothing) + weight * direct.get("loss", nothing)
+    def direct_loss(self, name: str, direct: dict[str, Any], like: Any) -> Any:
+        """The gradient of one of the two losses: what is asked of it, and its share of what is asked of their sum."""
+        nothing = np.zeros_like(like, shape=())
+        return direct.get(name, nothing) + self.loss_weights[name] * direct.get("loss", nothing)
 
 
 def attended(attention_mask: Any, ids: Any) -> Any:

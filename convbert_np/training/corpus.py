@@ -10,10 +10,15 @@ from convbert_np.training.masking import IGNORED, Masking, candidates_of, mask_t
 
 
 class Part(NamedTuple):
-    """One of the parts of a step's batch: the arguments of the call, its weight in the batch, and the seed of its randomness."""
+    """One of the parts of a step's batch.
+
+    inputs  the arguments of the call
+    shares  by the name of a loss the part's share of what the loss is a mean over, of the whole batch: 3 of 20 labels are .15
+    seed    of the call's randomness
+    """
 
     inputs: dict[str, Any]
-    weight: float
+    shares: dict[str, float]
     seed: tuple[int, ...]
 
 
@@ -111,10 +116,15 @@ def rows_of_step(number: int, seed: int, step: int, batch_size: int) -> np.ndarr
 
 
 def parts_of_step(corpus: Corpus, step: int, seed: int, batch_size: int, parts: int, masking: Masking) -> Iterator[Part]:
-    """The batch of a step in parts whose gradients are to be added up. It depends on the arguments alone."""
+    """The batch of a step in parts whose gradients are to be added up. It depends on the arguments alone.
+
+    The losses of the masked tokens ("loss", "generator_loss") are means over these, the discriminator's over all tokens.
+    """
     rows = rows_of_step(len(corpus.rows), seed, step, batch_size)
     inputs = corpus.inputs_of(corpus.rows[rows], np.random.default_rng((seed, 3, step)), masking)
-    total = np.sum(inputs["labels"] != IGNORED)
+    masked = np.sum(inputs["labels"] != IGNORED, axis=1)
+    tokens = np.sum(corpus.rows[rows] != corpus.pad_token_id, axis=1)
     for index, places in enumerate(np.array_split(np.arange(batch_size), parts)):
-        part = {name: value[places] for name, value in inputs.items()}
-        yield Part(part, float(np.sum(part["labels"] != IGNORED) / total), (seed, 4, step, index))
+        of_masked, of_all = (float(np.sum(count[places]) / np.sum(count)) for count in (masked, tokens))
+        shares = {"loss": of_masked, "generator_loss": of_masked, "discriminator_loss": of_all}
+        yield Part({name: value[places] for name, value in inputs.items()}, shares, (seed, 4, step, index))

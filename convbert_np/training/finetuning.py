@@ -179,7 +179,7 @@ def parts_of_step(rows: Sequence[Row], step: int, seed: int, batch_size: int, pa
     total = sum(map(weight_of, chosen))
     for index, places in enumerate(np.array_split(np.arange(batch_size), parts)):
         part = [chosen[place] for place in places.tolist()]
-        yield Part(batch_of(part, pad_token_id), sum(map(weight_of, part)) / total, (seed, 4, step, index))
+        yield Part(batch_of(part, pad_token_id), {"loss": sum(map(weight_of, part)) / total}, (seed, 4, step, index))
 
 
 def fingerprint(ready: Prepared) -> str:

@@ -188,7 +188,7 @@ def update(
 def gradients(
     model: ConvBertPreTrainedModel, parts: Iterable[Part], step: int = 0, recompute: bool = False
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """The gradients of a batch, and its losses by name, from the weighted sums over its parts.
+    """The gradients of a batch, and its losses by name: sums over its parts, of each loss by the part's share of it.
 
     Raises NotFinite, and ValueError if there is no part.
     """
@@ -199,17 +199,22 @@ def gradients(
         out = model(**part.inputs, training=True, rng=np.random.default_rng(part.seed), keep_cache=keep)
         if not np.isfinite(out.loss):
             raise NotFinite("loss", step + 1, part.inputs, first_non_finite(model, part))
-        for name in out:
-            if name == "loss" or name.endswith("_loss"):
-                losses[name] = losses.get(name, 0.0) + part.weight * float(out[name])
-        grads = model.backward(out)
+        add_losses(losses, out, part, model.loss_weights)
+        grads = model.backward(out, {name: weight * part.shares[name] for name, weight in model.loss_weights.items()})
         wrong = next((name for name, g in grads.items() if not np.isfinite(global_norm({name: g}))), None)
         if wrong is not None:
             raise NotFinite("gradient", step + 1, part.inputs, wrong)
-        total = grads if part.weight == 1 and not total else accumulate(total, grads, part.weight)
+        accumulate(total, grads)
     if not losses:
         raise ValueError(f"parts: there are none for step {step + 1}; a batch needs at least as many as there are ranks")
     return total, losses
+
+
+def add_losses(losses: dict[str, float], out: Mapping[str, Any], part: Part, weights: Mapping[str, float]) -> None:
+    """Add what a part contributes to each loss of the batch, and to "loss", their weighted sum."""
+    own = {name: part.shares[name] * float(out[name]) for name in weights}
+    for name, value in {"loss": sum(weights[name] * value for name, value in own.items()), **own}.items():
+        losses[name] = losses.get(name, 0.0) + value
 
 
 def first_non_finite(model: ConvBertPreTrainedModel, part: Part) -> str:

@@ -180,18 +180,18 @@ def clip_gradients(grads: Mapping[str, Any], max_norm: float) -> float:
     return norm
 
 
-def accumulate(total: Flat, grads: Mapping[str, Any], weight: float = 1.0) -> Flat:
-    """total[name] += weight * grads[name], in place; an empty `total` is filled with arrays of its own. Returns `total`.
+def accumulate(total: Flat, grads: Flat) -> Flat:
+    """total[name] += grads[name], in place; returns `total`. An empty `total` takes the arrays of `grads` as its own.
 
     The gradient of a mean over n labels is the sum, over the parts of the batch, of (labels of the part / n) * (gradient of the
-    part's mean).
+    part's mean): let the share be the cotangent of the part's loss, model.backward(out, {"loss": share}).
     """
     if not total:
-        total |= {name: grad * weight for name, grad in grads.items()}
+        total |= grads
         return total
     check_alike(total, grads=grads)
     for name, grad in grads.items():
-        total[name] += grad if weight == 1 else grad * weight
+        total[name] += grad
     return total
 
 
