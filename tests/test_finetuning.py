@@ -526,11 +526,24 @@ def test_from_scratch(table, start, tmp_path, capsys, monkeypatch):
     assert code == 0 and cb.ConvBertConfig.from_pretrained(tmp_path / "c").hidden_size == 16, error
 
 
+def test_without_a_model_it_starts_from_that_of_the_package(table, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("convbert_np.cli.finetune.draw", lambda *given: None)
+    code, _, error = run(
+        capsys, "finetune", "classification", table, "--steps", 1, *QUICK, "--learning-rate", 0, "--out", tmp_path / "a"
+    )
+    assert code == 0, error
+    own = cb.ConvBertForSequenceClassification.from_pretrained(tmp_path / "a").named_parameters()
+    package = cb.ConvBertForMaskedLM.from_pretrained(TINY).named_parameters()
+    body = {name: p for name, p in package.items() if name.startswith("convbert.")}
+    assert len(body) > 90
+    for name, p in body.items():
+        np.testing.assert_array_equal(own[name], p, err_msg=name)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--model", "nowhere"], "nowhere"),
-        ([], "--model: must be given; --from-scratch"),
         (["--from-scratch"], "--vocab: must be given with --from-scratch"),
         (["--model", "START", "--size", "tiny"], "--from-scratch: must be given with --config and --size"),
         (["--model", "START", "--out", "START"], "--out: must be another directory than --model"),

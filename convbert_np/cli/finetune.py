@@ -8,6 +8,7 @@ from convbert_np.cli.codes import FAILED, OK, positive
 from convbert_np.cli.pretrain import draw, ends_well, share, told
 from convbert_np.cli.tokenizer import load_tokenizer
 from convbert_np.config import ConvBertConfig, read_json_object
+from convbert_np.data import TINY
 from convbert_np.progress import Progress
 from convbert_np.tasks import TASKS, Task
 from convbert_np.tasks.task import options_of
@@ -60,7 +61,8 @@ def add_task_options(command: argparse.ArgumentParser, kind: type[Task]) -> None
 def add_start_options(command: argparse.ArgumentParser) -> None:
     """From which weights."""
     group = command.add_argument_group("model")
-    group.add_argument("--model", metavar="DIR", help="a pre-trained model, of any format, with its tokenizer")
+    about = "a pre-trained model, of any format, with its tokenizer (default: that of the package; none with --from-scratch)"
+    group.add_argument("--model", metavar="DIR", help=about)
     group.add_argument("--vocab", metavar="PATH", help="the tokenizer: a vocab.txt, a tokenizer.json or a directory")
     group.add_argument("--cased", action="store_true", help="with --vocab FILE: do not lower-case")
     group.add_argument("--from-scratch", action="store_true", help="random weights, in the sizes of --config, --size or --model")
@@ -94,6 +96,8 @@ def add_step_options(command: argparse.ArgumentParser) -> None:
 
 def run_finetune(parsed: argparse.Namespace) -> int:
     """`finetune TASK DATA --model DIR --out DIR`."""
+    if not parsed.from_scratch:
+        parsed.model = parsed.model or str(TINY)
     if parsed.model and Path(parsed.out).resolve() == Path(parsed.model).resolve():
         raise ValueError("--out: must be another directory than --model, which would be written over")
     tokenizer = tokenizer_of(parsed)
@@ -126,8 +130,6 @@ def task_from(parsed: argparse.Namespace) -> Task:
 
 def tokenizer_of(parsed: argparse.Namespace) -> ConvBertTokenizerFast:
     """The tokenizer of --vocab, or of --model."""
-    if not parsed.from_scratch and not parsed.model:
-        raise ValueError("--model: must be given; --from-scratch trains from random weights")
     if not parsed.from_scratch and (parsed.config or parsed.size):
         raise ValueError("--from-scratch: must be given with --config and --size, which make a model of random weights")
     if parsed.vocab:
