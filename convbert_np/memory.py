@@ -2,19 +2,25 @@
 
 A layer makes and drops some hundred megabytes. What is returned to the system comes back page by page, each of them cleared,
 and that takes a fifth of a training step. So large arrays are cut from slabs that stay: always the lowest place that is free
-and large enough, which keeps the pages that were ever touched to about as many as were in use at one time.
+and large enough, which keeps the pages that were ever touched to about as many as were in use at one time. An array of more than
+half a slab (the scores of a whole vocabulary for a long batch) is the system's again: its pages come with far more work than they
+cost, and before it comes all free pages of the slabs go.
 """
 
 import math
+import mmap
 import os
 import threading
 from bisect import bisect
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import numpy as np
 
 LARGE = 1 << 17  # bytes; the C library itself keeps what is smaller
 SLAB = 1 << 28  # bytes; those that are never touched take no memory
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}  # a copy for each child
+BLOCK_ROWS = 4096  # of a product: with them grows the memory that the BLAS takes for itself
 ALIGNED = 64  # bytes, a line of the cache
 STAGGER = 1088  # bytes: steps over arrays that start at the same place of a page get into each other's way in the cache
 
@@ -23,8 +29,13 @@ class Slab:
     """A piece of memory and the ranges of it that are free, in order."""
 
     def __init__(self, size: int):
-        self.memory = np.empty(size, np.uint8)
+        try:
+            self.pages = mmap.mmap(-1, size, **PRIVATE)
+        except OSError as error:
+            raise MemoryError(f"the system gives no {size} bytes more: {error}") from error
+        self.memory = np.frombuffer(self.pages, np.uint8)
         self.free = [(0, size)]
+        self.advise("MADV_HUGEPAGE", 0, size)  # as NumPy does, where there are such pages
 
     def take(self, size: int) -> int | None:
         """The start of the first free range that is large enough, which is free no more; or None."""
@@ -44,6 +55,19 @@ class Slab:
             last, stop = at + 1, self.free[at][1]
         self.free[first:last] = [(start, stop)]
 
+    def trim(self) -> None:
+        """Return the pages of what is free to the system, which keeps the range and gives fresh ones when it is next touched."""
+        for start, stop in self.free:
+            first, end = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, stop // mmap.PAGESIZE * mmap.PAGESIZE
+            if first < end:
+                self.advise("MADV_DONTNEED", first, end - first)
+
+    def advise(self, name: str, start: int, size: int) -> None:
+        """Tell the system something about a range of pages, if it understands; it is free not to follow."""
+        if hasattr(mmap, name):
+            with suppress(OSError):
+                self.pages.madvise(getattr(mmap, name), start, size)
+
     def is_idle(self) -> bool:
         """Whether all of it is free."""
         return self.free == [(0, len(self.memory))]
@@ -57,13 +81,14 @@ class Loan:
     lock = threading.RLock()  # to take may run the garbage collector, and that may give
 
     def __init__(self, size: int):
+        self.slab: Slab | None = None
         rounded = -(-size // ALIGNED) * ALIGNED + STAGGER
         with self.lock:
             for slab in self.slabs:
                 if (start := slab.take(rounded)) is not None:
                     break
             else:
-                slab = Slab(max(SLAB, rounded))
+                slab = Slab(SLAB)
                 self.slabs.append(slab)
                 start = 0
                 slab.take(rounded)
@@ -71,8 +96,9 @@ class Loan:
         self.__array_interface__ = slab.memory[start : start + size].__array_interface__
 
     def __del__(self) -> None:
-        with self.lock:
-            self.slab.give(self.start, self.stop)
+        if self.slab is not None:
+            with self.lock:
+                self.slab.give(self.start, self.stop)
 
 
 def unlock() -> None:
@@ -87,7 +113,13 @@ if hasattr(os, "register_at_fork"):
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array with arbitrary numbers, as np.empty; a large one on memory that is used again."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    return np.asarray(Loan(size)).view(dtype).reshape(shape) if size >= LARGE else np.empty(shape, dtype)
+    if LARGE <= size <= SLAB // 2:
+        return np.asarray(Loan(size)).view(dtype).reshape(shape)
+    if size > SLAB // 2:
+        with Loan.lock:
+            for slab in Loan.slabs:
+                slab.trim()
+    return np.empty(shape, dtype)
 
 
 def like(x: Any) -> Any:
@@ -109,7 +141,11 @@ def matmul(a: Any, b: Any) -> Any:
     """a @ b, for matrices or for stacks of matrices with the same leading axes."""
     if type(a) is not np.ndarray or type(b) is not np.ndarray:
         return a @ b
-    return np.matmul(a, b, out=empty((*a.shape[:-1], b.shape[-1]), np.result_type(a, b)))
+    product = empty((*a.shape[:-1], b.shape[-1]), np.result_type(a, b))
+    step = BLOCK_ROWS if a.ndim == 2 else max(1, len(a))
+    for begin in range(0, len(a), step):
+        np.matmul(a[begin : begin + step], b, out=product[begin : begin + step])
+    return product
 
 
 def empty_like(x: Any, shape: tuple[int, ...]) -> Any:

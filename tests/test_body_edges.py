@@ -12,7 +12,7 @@ from convbert_np.model.convbert import convbert, convbert_backward
 from convbert_np.model.encoder import encoder, encoder_backward
 from convbert_np.model.heads import check_summary
 from convbert_np.model.initialise import initialise
-from convbert_np.model.keeping import outputs_alone
+from convbert_np.model.keeping import nothing
 from convbert_np.tree import flatten
 
 
@@ -29,7 +29,7 @@ def test_the_body_keeps_its_values_unless_told_otherwise(body):
     x, collected, cache = convbert(inputs, model.params, model.config)
     assert collected == {}
     assert list(cache["encoder"]["layer"]) == ["0", "1", "2"]
-    assert convbert(inputs, model.params, model.config, keep=outputs_alone)[2] is None
+    assert convbert(inputs, model.params, model.config, keep=nothing)[2] is None
     np.testing.assert_array_equal(x, model(inputs["input_ids"], token_type_ids=inputs["token_type_ids"],
                                            attention_mask=np.array([[1] * 5, [1] * 4 + [0]])).last_hidden_state)  # fmt: skip
 

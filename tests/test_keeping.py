@@ -1,11 +1,14 @@
 """The levels of keeping: what survives, that the gradients are the same, and that nothing is kept which nobody reads."""
 
+import weakref
+
 import numpy as np
 import pytest
 from small import HEADS, inputs_for, make
 
+from convbert_np.model import encoder as model_encoder
 from convbert_np.model.encoder import encoder_layer_backward
-from convbert_np.model.keeping import UNREAD, everything, for_backward, outputs_alone
+from convbert_np.model.keeping import UNREAD, everything, for_backward, nothing, outputs_alone
 from convbert_np.tree import flatten
 
 
@@ -83,11 +86,34 @@ def test_the_gradients_of_all_values_come_from_what_is_kept_to_train():
 def test_outputs_alone():
     cache = {"attention_weights": 1, "scores": 2, "conv_kernel_layer": {"dynamic_kernel": 3, "t": 4}}
     kept = {"attention_weights": 1, "conv_kernel_layer": {"dynamic_kernel": 3}}
-    assert outputs_alone("attention.self", cache) == kept
-    assert outputs_alone("intermediate", {"dense": {"y": 1}}) == {}
+    both = outputs_alone(("hidden_states", "attentions", "dynamic_kernels"))
+    assert both("attention.self", cache) == kept and both("intermediate", {"dense": {"y": 1}, "attention_weights": 2}) == {}
+    assert outputs_alone(("attentions",))("attention.self", cache) == {"attention_weights": 1}
+    assert outputs_alone({"dynamic_kernels": []})("attention.self", cache) == {"conv_kernel_layer": {"dynamic_kernel": 3}}
+    assert outputs_alone(())("attention.self", cache) == nothing("attention.self", cache) == {}
     assert everything("output", cache) is cache
     with pytest.raises(KeyError):
         for_backward("another part", cache)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_attention_weights_that_nobody_asked_for_are_gone_before_the_layer_goes_on(asked, monkeypatch):
+    model, alive, seen = make("model"), [], []
+    mix, widen = model_encoder.mixed_attention, model_encoder.intermediate
+
+    def mixed_attention(*given):
+        m, cache = mix(*given)
+        alive.append(weakref.ref(cache["attention_weights"]))
+        return m, cache
+
+    def intermediate(*given):
+        seen.append(alive[-1]() is not None)
+        return widen(*given)
+
+    monkeypatch.setattr(model_encoder, "mixed_attention", mixed_attention)
+    monkeypatch.setattr(model_encoder, "intermediate", intermediate)
+    model(**inputs_for("model", model), keep_cache=False, output_attentions=asked)
+    assert seen == [asked] * 2
 
 
 @pytest.mark.parametrize("value", [None, 1, 0, "all", "False", [True]])

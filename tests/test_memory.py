@@ -1,6 +1,8 @@
 """Memory that is used again: nothing is handed out twice, everything comes back."""
 
 import gc
+import mmap
+import os
 import random
 import subprocess
 import sys
@@ -75,8 +77,8 @@ def test_memory_is_used_again_once_all_views_are_gone(slabs):
 
 def test_starts_differ_in_their_page(slabs):
     """Arrays that start at one place of a page are slow together."""
-    places = {array.__array_interface__["data"][0] % 4096 for array in [empty((1024, 256), np.float32) for _ in range(8)]}
-    assert len(places) == 8
+    places = {array.__array_interface__["data"][0] % 4096 for array in [empty((1024, 256), np.float32) for _ in range(7)]}
+    assert len(places) == 7
 
 
 def test_small_arrays_are_those_of_numpy(slabs):
@@ -85,14 +87,45 @@ def test_small_arrays_are_those_of_numpy(slabs):
     assert empty((), np.float64).shape == () and empty((0, 3), np.int8).shape == (0, 3)
 
 
-def test_an_array_that_is_larger_than_a_slab(slabs):
-    array = empty((100, LARGE), np.uint8)
+def test_an_array_of_more_than_half_a_slab_is_that_of_numpy_and_free_pages_go_before_it_comes(slabs):
+    half = empty((32, LARGE), np.uint8)
+    kept, free = empty((9, LARGE), np.uint8), empty((20, LARGE), np.uint8)
+    assert len(slabs) == 1
+    for array in (half, kept, free):
+        array[...] = 7
+    place = free.__array_interface__["data"][0] - slabs[0].memory.__array_interface__["data"][0]
+    del free, half, array
+    array = empty((33, LARGE), np.uint8)
     array[...] = 1
-    assert len(slabs) == 1 and array.sum(dtype=int) == 100 * LARGE
+    assert len(slabs) == 1 and array.flags.owndata and array.sum(dtype=int) == 33 * LARGE and np.all(kept == 7)
+    if hasattr(mmap, "MADV_DONTNEED") and sys.platform == "linux":
+        middle = slabs[0].memory[place + mmap.PAGESIZE : place + 20 * LARGE - mmap.PAGESIZE]
+        assert not np.any(middle) and not np.any(slabs[0].memory[mmap.PAGESIZE : 31 * LARGE])
+    again = empty((20, LARGE), np.uint8)
+    again[...] = 9
+    assert np.all(again == 9) and np.all(kept == 7) and len(slabs) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_writes_into_a_copy(slabs):
+    array = empty((LARGE,), np.uint8)
+    array[...] = 1
+    child = os.fork()
+    if not child:
+        array[...] = 2
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0 and np.all(array == 1)
+
+
+def test_no_more_memory_is_a_memory_error(slabs, monkeypatch):
+    monkeypatch.setattr(memory, "SLAB", 1 << 62)
+    with pytest.raises(MemoryError, match="the system gives no"):
+        empty((LARGE,), np.uint8)
 
 
 def test_release_returns_what_is_idle(slabs):
-    kept, gone = empty((60, LARGE), np.uint8), empty((60, LARGE), np.uint8)
+    kept, small, gone = (empty((30, LARGE), np.uint8) for _ in range(3))
+    del small
     assert len(slabs) == 2
     release()
     assert len(slabs) == 2
@@ -128,6 +161,17 @@ def test_matmul_is_the_product():
     a, b = rng.standard_normal((3, 70, 80)), rng.standard_normal((3, 80, 90))
     np.testing.assert_array_equal(matmul(a, b), a @ b)
     np.testing.assert_array_equal(matmul(a[0], b[0] * 1j), a[0] @ (b[0] * 1j))
+    assert matmul(a[:, :0], b).shape == (3, 0, 90) and matmul(a[:0], b[:0]).shape == (0, 70, 90)
+    assert matmul(a[0, :0], b[0]).shape == (0, 90)
+
+
+def test_a_product_is_made_in_blocks_of_rows(monkeypatch):
+    rng, done = np.random.default_rng(0), []
+    a, b = rng.standard_normal((2 * memory.BLOCK_ROWS + 5, 3)), rng.standard_normal((3, 4))
+    expected, multiply = a @ b, np.matmul
+    monkeypatch.setattr(memory.np, "matmul", lambda x, y, out: done.append(len(x)) or multiply(x, y, out=out))
+    np.testing.assert_allclose(matmul(a, b), expected, rtol=1e-13)
+    assert done == [memory.BLOCK_ROWS, memory.BLOCK_ROWS, 5]
 
 
 def test_threads_take_and_give_at_the_same_time(slabs):

@@ -9,10 +9,10 @@ import numpy as np
 
 from convbert_np.config import ConvBertConfig, check_flag
 from convbert_np.interface.inputs import number_kinds
-from convbert_np.model.keeping import Keep, everything, for_backward, outputs_alone, recomputed
+from convbert_np.model.keeping import Keep, everything, for_backward, nothing, recomputed
 from convbert_np.ops.losses import REDUCTIONS
 
-KEEP = {True: everything, "backward": for_backward, "recompute": recomputed, False: outputs_alone}
+KEEP = {True: everything, "backward": for_backward, "recompute": recomputed, False: nothing}
 ONCE = ("backward", "recompute")  # levels of which there is one way back
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.complex128))
 

@@ -6,10 +6,10 @@ from typing import Any
 from convbert_np.config import ConvBertConfig
 from convbert_np.model.embeddings import embeddings, embeddings_backward
 from convbert_np.model.encoder import encoder, encoder_backward
-from convbert_np.model.keeping import Keep, everything, outputs_alone
+from convbert_np.model.keeping import OUTPUTS, Keep, everything, nothing, outputs_alone
 from convbert_np.ops.dropout import child
 from convbert_np.ops.linear import linear, linear_backward
-from convbert_np.tree import Tree, select
+from convbert_np.tree import Tree, flatten, select
 
 BODY_OUTPUTS = ("hidden_states", "attentions", "dynamic_kernels")
 
@@ -26,7 +26,7 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
 
     Shapes : e (B, S, E), x_i (B, S, H).
     Returns: x_L, the collected outputs (hidden_states x_0 ... x_L, the others one per layer), and the cache.
-    Cache  : embeddings, embeddings_project (if E != H), encoder.layer.<i>; None with outputs_alone.
+    Cache  : embeddings, embeddings_project (if E != H), encoder.layer.<i>; None with `nothing` as `keep`.
     Source : ConvBertModel in transformers 4.37.2.
     """
     cache: Tree = {}
@@ -40,19 +40,18 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
     if "hidden_states" in collected:
         collected["hidden_states"].append(x)
     layers: Tree = {}
-    has_cache = keep is not outputs_alone
+    has_cache = keep is not nothing
 
     def visit(index, y, layer_cache):
-        mixed = layer_cache["attention"]["self"]
-        available = (y, mixed["attention_weights"], mixed["conv_kernel_layer"]["dynamic_kernel"])
-        for name, value in zip(BODY_OUTPUTS, available, strict=True):
-            if name in collected:
-                collected[name].append(value)
+        mixed = flatten(layer_cache["attention"]["self"])
+        for name, values in collected.items():
+            values.append(mixed[OUTPUTS[name]] if name in OUTPUTS else y)
         if has_cache:
             layers[str(index)] = layer_cache
 
+    kept = keep if has_cache else outputs_alone(collected)
     head_masks, rng_encoder = inputs["head_masks"], child(rng, "encoder")
-    x = encoder(x, params.get("encoder", {}), config, inputs["mask"], head_masks, rng_encoder, visit, keep)  # (3)
+    x = encoder(x, params.get("encoder", {}), config, inputs["mask"], head_masks, rng_encoder, visit, kept)  # (3)
     cache["encoder"] = {"layer": layers}
     return x, {name: tuple(values) for name, values in collected.items()}, cache if has_cache else None
 

@@ -5,7 +5,7 @@ A part of a layer is computed with all its values in a cache, always by the same
 the part is done is up to a `Keep`, which the layer calls on it: memory is saved there, and nowhere in the mathematics.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from convbert_np.tree import Tree, flatten, unflatten
 
@@ -21,7 +21,8 @@ UNREAD = {
     "output": PROJECTED,
 }  # the values that no backward pass reads, and that are no other value's array  # fmt: skip
 PARAMETERS = (".weight", ".bias")
-OUTPUTS = {"attention.self": ("attention_weights", "conv_kernel_layer.dynamic_kernel")}
+MIXED = "attention.self"
+OUTPUTS = {"attentions": "attention_weights", "dynamic_kernels": "conv_kernel_layer.dynamic_kernel"}  # of MIXED
 
 
 def everything(part: str, cache: Tree) -> Tree:
@@ -37,13 +38,23 @@ def for_backward(part: str, cache: Tree) -> Tree:
 def recomputed(part: str, cache: Tree) -> Tree:
     """The outputs and the parameters, which are the model's own arrays: on its way back the layer is computed again (gradient
     checkpointing)."""
-    kept = OUTPUTS.get(part, ())
+    kept = OUTPUTS.values() if part == MIXED else ()
     return unflatten({path: value for path, value in flatten(cache).items() if path in kept or path.endswith(PARAMETERS)})
 
 
-def outputs_alone(part: str, cache: Tree) -> Tree:
-    """What a model returns beside its hidden states; there is no way back."""
-    return unflatten({path: value for path, value in flatten(cache).items() if path in OUTPUTS.get(part, ())})
+def nothing(part: str, cache: Tree) -> Tree:
+    """Nothing: there is no way back."""
+    return {}
+
+
+def outputs_alone(collect: Container[str]) -> Keep:
+    """As `nothing`, but for the outputs of OUTPUTS that are asked for."""
+    wanted = {path for name, path in OUTPUTS.items() if name in collect}
+
+    def keep(part: str, cache: Tree) -> Tree:
+        return unflatten({path: value for path, value in flatten(cache).items() if part == MIXED and path in wanted})
+
+    return keep
 
 
 def forget_outputs(layer: Tree) -> None:

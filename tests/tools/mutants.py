@@ -163,7 +163,6 @@ PROOFS = {
     ),
     "The imaginary part is tiny and rounds to 0.": ("ops/special.py:_exp_minus_square:call:d512f2",),
     "What is zipped has the same length by construction.": (
-        "model/convbert.py:convbert.visit:constant:bb60a4",
         "model/heads.py:check_summary:constant:19c30a",
         "interface/inputs.py:by_name:constant:21c9f9",
     ),
