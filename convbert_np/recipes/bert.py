@@ -108,9 +108,9 @@ class BertForMaskedPositions(ConvBertForMaskedPositions):
     def backward(
         self, out: ModelOutput, cotangents: Mapping[str, Any] | None = None, intermediates: bool = False
     ) -> dict[str, Any]:
-        """The gradient of the loss for every parameter."""
+        """The gradient of the loss, or of `cotangents["loss"]` times the loss, for every parameter."""
         cache = out.cache["convbert"]
-        tree = self.unfinish({"loss": 1.0}, out)
+        tree = self.unfinish({"loss": (cotangents or {"loss": 1.0})["loss"]}, out)
         dx, layers = tree.pop("x"), {}
         for index in reversed(cache["encoder"]["layer"]):
             layers[index] = layer_backward(dx, cache["encoder"]["layer"][index])
