@@ -1,4 +1,4 @@
-"""The BERT that the package's model is compared with, against ElectraForMaskedLM: it has BERT's layers, and ConvBERT's embeddings."""
+"""The BERT that the package's model is compared with, against ElectraForMaskedLM, which has the same embeddings and head."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ from convbert_np.recipes.bert import BertForMaskedPositions
 pytestmark = pytest.mark.parity
 SIZES = {
     "vocab_size": 37, "hidden_size": 24, "embedding_size": 16, "num_attention_heads": 4, "intermediate_size": 30,
-    "num_hidden_layers": 2, "max_position_embeddings": 12, "pad_token_id": 0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+    "num_hidden_layers": 2, "max_position_embeddings": 12, "pad_token_id": 0,
+    "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
 }  # fmt: skip
 
 
