@@ -290,6 +290,24 @@ def test_the_gradient_of_a_loss_may_be_a_plain_number(pair):
     np.testing.assert_array_equal(plain, array)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(1, 40, 30_000), (30_000, 7)])
+def test_float32_probabilities_sum_to_one_however_the_logits_lie(order, shape):
+    """A few rows of logits come out of `linear` column by column, which NumPy would add up from left to right."""
+    rng, axis = np.random.default_rng(5), int(np.argmax(shape)) - len(shape)
+    x = np.asarray(rng.normal(0, 2.5, shape).astype(np.float32), order=order)
+    exact = np.exp(x.astype(np.float64))
+    exact /= exact.sum(axis=axis, keepdims=True)
+    eps = np.finfo(np.float32).eps
+    y, cache = log_softmax(x, axis)
+    assert np.abs(y - np.log(exact)).max() < 32 * eps  # of numbers up to 30, whose last place is 16 eps
+    np.testing.assert_allclose(softmax(x, axis)[0], exact, rtol=32 * eps)
+    dy = np.zeros_like(y)
+    np.put_along_axis(dy, np.argmax(y, axis=axis, keepdims=True), -1, axis=axis)
+    dx = log_softmax_backward(dy, cache)["x"].astype(np.float64)
+    assert np.abs(dx.sum(axis=axis)).max() < 4 * eps
+
+
 def test_softmax_is_silent_about_weights_too_small_to_hold():
     x = np.array([[0.0, -800.0, -1.5e308], [1.7e308, -1.7e308, 0.0]])
     with np.errstate(all="raise"):

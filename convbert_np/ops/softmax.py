@@ -3,7 +3,7 @@
 import numpy as np
 
 from convbert_np.memory import like
-from convbert_np.ops.sums import row_sums, sum_of_exp
+from convbert_np.ops.sums import precise_sum, row_sums, sum_of_exp
 from convbert_np.tree import Tree
 
 
@@ -21,7 +21,7 @@ def softmax(x, axis=-1, out=None):
     with np.errstate(over="ignore", under="ignore"):  # what overflows is -inf, and its exponential 0
         y = np.subtract(x, np.max(x, axis=axis, keepdims=True), out=like(x) if out is None else out)  # (1)
         np.exp(y, out=y)  # (1)
-    y /= np.sum(y, axis=axis, keepdims=True)  # (1)
+    y /= precise_sum(y, axis)  # (1)
     return y, {"x": x, "axis": axis, "y": y}
 
 

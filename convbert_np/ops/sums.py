@@ -29,11 +29,21 @@ def column_sums(x, factor=None):
 def sum_of_exp(x, axis):
     """The sum of exp(x) over an axis, which is kept; over the last one some rows at a time: exp(x) is never there as a whole."""
     if axis != -1:
-        return np.sum(np.exp(x), axis=axis, keepdims=True)
+        return precise_sum(np.exp(x), axis)
     rows = x.reshape(-1, x.shape[-1])
     step = max(1, ROWS_BYTES // (rows.itemsize * rows.shape[1]))
-    sums = [np.sum(np.exp(rows[start : start + step]), axis=-1) for start in range(0, len(rows), step)]
+    sums = [precise_sum(np.exp(rows[start : start + step]), -1) for start in range(0, len(rows), step)]
     return np.concatenate(sums).reshape(*x.shape[:-1], 1)
+
+
+def precise_sum(x, axis):
+    """The sum over an axis, which is kept; of float32 in float64 where NumPy would add up from left to right.
+
+    It adds pairwise along an axis whose numbers lie side by side. But the logits of few tokens lie column by column (see
+    `linear.product`), and a sum over thirty thousand probabilities would be wrong in its fifth digit.
+    """
+    scattered = type(x) is np.ndarray and x.dtype == np.float32 and x.strides[axis] != x.itemsize
+    return np.sum(x, axis=axis, keepdims=True, dtype=np.float64 if scattered else None).astype(x.dtype, copy=False)
 
 
 def total(arrays):
