@@ -2,9 +2,10 @@
 
 A layer makes and drops some hundred megabytes. What is returned to the system comes back page by page, each of them cleared,
 and that takes a fifth of a training step. So large arrays are cut from slabs that stay: always the lowest place that is free
-and large enough, which keeps the pages that were ever touched to about as many as were in use at one time. An array of more than
-half a slab (the scores of a whole vocabulary for a long batch) is the system's again: its pages come with far more work than they
-cost, and before it comes all free pages of the slabs go.
+and large enough, which keeps the pages that were ever touched to about as many as were in use at one time.
+
+An array that is huge and larger than all that is in use together is the system's again: the scores of a whole vocabulary for a
+long batch, where nothing is kept for a way back. All free pages of the slabs go before it comes, and it goes when it is dropped.
 """
 
 import math
@@ -19,6 +20,7 @@ import numpy as np
 
 LARGE = 1 << 17  # bytes; the C library itself keeps what is smaller
 SLAB = 1 << 28  # bytes; those that are never touched take no memory
+HUGE = SLAB // 2
 PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}  # a copy for each child
 BLOCK_ROWS = 4096  # of a product: with them grows the memory that the BLAS takes for itself
 ALIGNED = 64  # bytes, a line of the cache
@@ -68,6 +70,10 @@ class Slab:
             with suppress(OSError):
                 self.pages.madvise(getattr(mmap, name), start, size)
 
+    def in_use(self) -> int:
+        """How many bytes are not free."""
+        return len(self.memory) - sum(stop - start for start, stop in self.free)
+
     def is_idle(self) -> bool:
         """Whether all of it is free."""
         return self.free == [(0, len(self.memory))]
@@ -88,7 +94,7 @@ class Loan:
                 if (start := slab.take(rounded)) is not None:
                     break
             else:
-                slab = Slab(SLAB)
+                slab = Slab(max(SLAB, rounded))
                 self.slabs.append(slab)
                 start = 0
                 slab.take(rounded)
@@ -113,13 +119,19 @@ if hasattr(os, "register_at_fork"):
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array with arbitrary numbers, as np.empty; a large one on memory that is used again."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    if LARGE <= size <= SLAB // 2:
-        return np.asarray(Loan(size)).view(dtype).reshape(shape)
-    if size > SLAB // 2:
-        with Loan.lock:
-            for slab in Loan.slabs:
-                slab.trim()
-    return np.empty(shape, dtype)
+    if size < LARGE or (size > HUGE and make_room(size)):
+        return np.empty(shape, dtype)
+    return np.asarray(Loan(size)).view(dtype).reshape(shape)
+
+
+def make_room(size: int) -> bool:
+    """Return what is free to the system if less than `size` is in use of all slabs together; whether it is so."""
+    with Loan.lock:
+        if sum(slab.in_use() for slab in Loan.slabs) >= size:
+            return False
+        for slab in Loan.slabs:
+            slab.trim()
+    return True
 
 
 def like(x: Any) -> Any:

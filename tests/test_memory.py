@@ -21,6 +21,7 @@ def slabs(monkeypatch):
     gc.collect()
     monkeypatch.setattr(Loan, "slabs", [])
     monkeypatch.setattr(memory, "SLAB", 64 * LARGE)
+    monkeypatch.setattr(memory, "HUGE", 32 * LARGE)
     return Loan.slabs
 
 
@@ -87,7 +88,7 @@ def test_small_arrays_are_those_of_numpy(slabs):
     assert empty((), np.float64).shape == () and empty((0, 3), np.int8).shape == (0, 3)
 
 
-def test_an_array_of_more_than_half_a_slab_is_that_of_numpy_and_free_pages_go_before_it_comes(slabs):
+def test_a_huge_array_where_little_is_in_use_is_that_of_numpy_and_free_pages_go_before_it_comes(slabs):
     half = empty((32, LARGE), np.uint8)
     kept, free = empty((9, LARGE), np.uint8), empty((20, LARGE), np.uint8)
     assert len(slabs) == 1
@@ -106,6 +107,19 @@ def test_an_array_of_more_than_half_a_slab_is_that_of_numpy_and_free_pages_go_be
     assert np.all(again == 9) and np.all(kept == 7) and len(slabs) == 1
 
 
+def test_a_huge_array_where_much_is_in_use_is_on_memory_that_is_used_again(slabs):
+    much = [empty((10, LARGE), np.uint8) for _ in range(4)]
+    array = empty((39, LARGE), np.uint8)
+    assert not array.flags.owndata and len(slabs) == 2
+    assert sum(slab.in_use() for slab in slabs) == 79 * LARGE + 5 * (memory.STAGGER)
+    larger = empty((100, LARGE), np.uint8)
+    assert larger.flags.owndata and len(slabs) == 2
+    much.append(empty((35, LARGE), np.uint8))
+    larger = empty((100, LARGE), np.uint8)
+    larger[...] = 1
+    assert not larger.flags.owndata and len(slabs) == 4 and len(much) == 5
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_writes_into_a_copy(slabs):
     array = empty((LARGE,), np.uint8)
@@ -119,6 +133,7 @@ def test_a_child_writes_into_a_copy(slabs):
 
 def test_no_more_memory_is_a_memory_error(slabs, monkeypatch):
     monkeypatch.setattr(memory, "SLAB", 1 << 62)
+    monkeypatch.setattr(memory, "HUGE", 1 << 61)
     with pytest.raises(MemoryError, match="the system gives no"):
         empty((LARGE,), np.uint8)
 
