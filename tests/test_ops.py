@@ -23,6 +23,7 @@ from convbert_np.ops.losses import (
 )
 from convbert_np.ops.separable_conv import depthwise_conv, separable_conv
 from convbert_np.ops.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
+from convbert_np.ops.sums import column_sums
 from convbert_np.tree import flatten, unflatten
 from convbert_np.verify.gradients import check_gradients
 
@@ -288,6 +289,19 @@ def test_the_gradient_of_a_loss_may_be_a_plain_number(pair):
     plain, array = pair.backward(2.0, cache)["logits"], pair.backward(np.full_like(loss, 2), cache)["logits"]
     assert plain.dtype == array.dtype == np.float32
     np.testing.assert_array_equal(plain, array)
+
+
+@pytest.mark.parametrize("number", [1, 63, 64, 65, 2000])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_column_sums_round_little_however_many_rows_there_are(number, order):
+    rng = np.random.default_rng(7)
+    x, factor = (np.asarray(rng.random((number, 5)).astype(np.float32), order=order) for _ in range(2))
+    for arrays in ((x,), (x, factor)):
+        exact = np.prod([each.astype(np.float64) for each in arrays], axis=0).sum(axis=0)
+        sums = column_sums(*arrays)
+        assert sums.dtype == np.float32 and np.abs(sums / exact - 1).max() < 5 * np.finfo(np.float32).eps
+        stacked = [each.astype(np.float64).reshape(number, 1, 5) for each in arrays]
+        np.testing.assert_allclose(column_sums(*stacked), exact, rtol=1e-14)
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -4,6 +4,7 @@ import numpy as np
 
 from convbert_np.memory import like
 
+BLOCK = 64  # rows
 ROWS_BYTES = 1 << 19  # what is worked on at a time: it stays in a core's cache
 
 
@@ -19,11 +20,17 @@ def row_sums(x, factor=None):
 
 
 def column_sums(x, factor=None):
-    """The sum over all axes but the last of x, or of x * factor, (..., C): (C,). The product itself is never formed."""
-    rows = x.reshape(-1, x.shape[-1])
+    """The sum over all axes but the last of x, or of x * factor, (..., C): (C,). The product itself is never formed.
+
+    NumPy adds rows from left to right, and the error grows with their number: blocks of rows are added up first, then the blocks.
+    """
+    size = x.shape[-1]
+    rows = [each.reshape(-1, size) for each in (x, factor) if each is not None]
+    whole = len(rows[0]) // BLOCK * BLOCK
+    blocks, rest = [each[:whole].reshape(-1, BLOCK, size) for each in rows], [each[whole:] for each in rows]
     if factor is None:
-        return np.sum(rows, axis=0)
-    return np.einsum("rc,rc->c", rows, factor.reshape(rows.shape))
+        return np.sum(np.sum(*blocks, axis=1), axis=0) + np.sum(*rest, axis=0)
+    return np.sum(np.einsum("brc,brc->bc", *blocks), axis=0) + np.einsum("rc,rc->c", *rest)
 
 
 def sum_of_exp(x, axis):
