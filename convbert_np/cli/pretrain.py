@@ -207,7 +207,7 @@ def draw(log: list[dict[str, Any]], directory: Path) -> None:
 def add_fill_mask(commands: argparse._SubParsersAction) -> None:
     """`fill-mask TEXT`."""
     command = commands.add_parser("fill-mask", help="guess what stands behind [MASK]", description="Guess each [MASK] in TEXT.")
-    command.add_argument("text", metavar="TEXT", help='for example "The capital of France is [MASK]."')
+    command.add_argument("text", metavar="TEXT", help='for example "How now, my [MASK]?"')
     command.add_argument("--model", metavar="DIR", help="a model's directory (default: the model of the package)")
     command.add_argument("--top", metavar="N", type=positive, default=5, help="how many guesses to show (default: 5)")
     command.set_defaults(command=run_fill_mask)

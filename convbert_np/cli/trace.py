@@ -20,7 +20,7 @@ def add_trace(commands: argparse._SubParsersAction) -> None:
         description="Run TEXT through a masked language model, forward and backward: prints the tokens, every named value with "
         "its gradient, the loss and the predictions. [MASK] in TEXT is to be guessed.",
     )  # fmt: skip
-    command.add_argument("text", metavar="TEXT", help='for example "The capital of France is [MASK]."')
+    command.add_argument("text", metavar="TEXT", help='for example "How now, my [MASK]?"')
     command.add_argument("--pair", metavar="TEXT", help="a second text, in the second segment")
     command.add_argument(
         "--answer", metavar="WORD", action="append", default=[],
