@@ -76,7 +76,7 @@ class Slab:
 
     def is_idle(self) -> bool:
         """Whether all of it is free."""
-        return self.free == [(0, len(self.memory))]
+        return self.in_use() == 0
 
 
 class Loan:

@@ -21,8 +21,8 @@ def convbert(inputs: Tree, params: Tree, config: ConvBertConfig, rng=None, colle
         x_0     = e W^T + b                                       (only where E != H)   (2)
         x_{i+1} = encoder_layer_i(x_i)                                                  (3)
 
-    `inputs` are those of `interface.inputs.prepare`; `collect` names which of BODY_OUTPUTS to return; `keep` is one of
-    model/keeping.py.
+    `inputs` are those of `interface.inputs.prepare`; `collect` names which of BODY_OUTPUTS to return; `keep` is one
+    of model/keeping.py: everything, for_backward, recomputed or nothing.
 
     Shapes : e (B, S, E), x_i (B, S, H).
     Returns: x_L, the collected outputs (hidden_states x_0 ... x_L, the others one per layer), and the cache.
